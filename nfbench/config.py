@@ -1,0 +1,183 @@
+"""An experiment file, checked against its schema and turned into frozen dataclasses."""
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nfbench.errors import UserError, closest
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images, and how many of them are kept for validation."""
+
+    name: str
+    validation_size: int
+    folder: str | None = None
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One training; see workflow/schemas/config.schema.yaml for each key."""
+
+    steps: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    muon_learning_rate: float = 0.02
+    weight_decay: float = 1e-4
+    warmup_steps: int = 100
+    final_learning_rate_fraction: float = 0.01
+    gradient_clip: float | None = 1.0
+    ema: float = 0.998
+    evaluate_every: int = 200
+
+
+@dataclass(frozen=True)
+class ForwardConfig:
+    """The forward flow and its training."""
+
+    patch_size: int
+    width: int
+    blocks: int
+    layers_per_block: int
+    sigma: float
+    training: TrainingConfig
+    head_dim: int = 64
+    clip: float | None = None
+    label_drop: float = 0.1
+
+
+@dataclass(frozen=True)
+class ReverseConfig:
+    """A learned reverse model and its training."""
+
+    width: int
+    layers_per_group: int
+    training: TrainingConfig
+    head_dim: int = 64
+    label_drop: float = 0.1
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """Which sample sets are drawn."""
+
+    samplers: list[str]
+    n_samples: int
+    batch_size: int = 250
+    guidance: float = 0.0
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """The domain classifier whose features are one of the spaces."""
+
+    epochs: int
+    width: int = 32
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+
+
+@dataclass(frozen=True)
+class QualityConfig:
+    """What the sample sets are compared with, and in which feature spaces."""
+
+    n_reference: int
+    spaces: list[str]
+    classifier: ClassifierConfig
+    kid_subsets: int = 50
+
+
+@dataclass(frozen=True)
+class SpeedConfig:
+    """The wall-clock measurement."""
+
+    batch_sizes: list[int]
+    max_seconds: float = 10.0
+    min_rounds: int = 5
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """A whole experiment file."""
+
+    experiment: str
+    seeds: list[int]
+    data: DataConfig
+    forward: ForwardConfig
+    reverse: dict[str, ReverseConfig]
+    sampling: SamplingConfig
+    quality: QualityConfig
+    speed: SpeedConfig
+    device: str = "auto"
+    precision: str = "auto"
+    experiments: list[str] | None = None
+
+
+def build(cls: type, values: dict[str, Any]) -> Any:
+    """Build a config dataclass from plain values, nested ones included; absent keys take defaults."""
+    hints = typing.get_type_hints(cls)
+    return cls(**{key: _convert(hints[key], value) for key, value in values.items()})
+
+
+def _convert(hint: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return build(hint, value)
+    if isinstance(hint, types.GenericAlias) and hint.__origin__ is dict:
+        return {key: _convert(hint.__args__[1], item) for key, item in value.items()}
+    return value
+
+
+def check(values: dict[str, Any], schema: dict[str, Any], source: str) -> None:
+    """Check plain values against a JSON schema.
+
+    Raises:
+        UserError: one sentence that names the file, the key, and the nearest thing that is allowed.
+    """
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    errors = list(Draft202012Validator(schema).iter_errors(values))
+    if errors:
+        error = min(errors, key=lambda e: (e.validator != "additionalProperties", len(e.path)))
+        raise UserError(f"{source}: {_sentence(best_match([error]) or error)}")
+
+
+def _sentence(error: Any) -> str:
+    place = ".".join(str(part) for part in error.path)
+    inside = f" in '{place}'" if place else ""
+    if error.validator == "additionalProperties":
+        known = sorted(error.schema["properties"])
+        unknown = sorted(set(error.instance) - set(known))[0]
+        return f"unknown key '{unknown}'{inside}; {closest(unknown, known)}"
+    if error.validator == "required":
+        missing = sorted(set(error.validator_value) - set(error.instance))[0]
+        return f"the key '{missing}' is missing{inside}; add it."
+    if error.validator == "enum":
+        allowed = [str(value) for value in error.validator_value]
+        return f"'{place}' is '{error.instance}'; {closest(str(error.instance), allowed)}"
+    return f"'{place}' is not allowed: {error.message}."
+
+
+def read_experiment(path: str | Path, schema: dict[str, Any]) -> dict[str, Any]:
+    """Read and check one experiment file; returns the plain values.
+
+    Raises:
+        UserError: the file is missing, no YAML, or against the schema.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except FileNotFoundError:
+        raise UserError(f"There is no experiment file {path}.") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} must hold keys and values, e.g. 'experiment: {Path(path).stem}'.")
+    check(values, schema, str(path))
+    return values

@@ -1,0 +1,37 @@
+"""Choosing the device and the arithmetic, from the same words on any machine."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from nfbench.errors import UserError
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def resolve_device(wanted: str) -> torch.device:
+    """Turn "auto", "cpu" or "cuda" into a device; "auto" takes the GPU where there is one.
+
+    Raises:
+        UserError: "cuda" on a machine without a usable GPU.
+    """
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("device is 'cuda' but torch finds no GPU; set device to 'auto' or 'cpu'.")
+    return torch.device(wanted)
+
+
+def resolve_precision(wanted: str, device: torch.device) -> str:
+    """Turn "auto" into "bf16" on a GPU and "fp32" on a CPU, where bf16 is slower."""
+    if wanted == "auto":
+        return "bf16" if device.type == "cuda" else "fp32"
+    return wanted
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """Return the autocast context of a precision."""
+    if precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()

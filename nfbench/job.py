@@ -1,0 +1,61 @@
+"""What every rule's script does around its work: threads, log, and errors that a user can read."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nfbench.errors import UserError
+
+
+@contextmanager
+def job(log: str | Path, threads: int = 1) -> Iterator[Callable[[str], None]]:
+    """Run a script's body with its progress shown on the terminal and kept in its log file.
+
+    Args:
+        log: the rule's log file; written anew.
+        threads: how many threads the rule was given; torch is held to them.
+
+    Yields:
+        A function that reports one line.
+
+    Raises:
+        SystemExit: with status 1 after a `UserError`, whose sentence is shown without a traceback.
+    """
+    logger = _logger(Path(log))
+    _limit_threads(threads)
+    try:
+        yield logger.info
+    except UserError as error:
+        logger.error("error: %s", error)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        logger.error("interrupted")
+        raise
+    except Exception:
+        logger.exception("a defect in the suite, not in your input:")
+        raise SystemExit(1) from None
+
+
+def _logger(path: Path) -> logging.Logger:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    logger = logging.getLogger("nfbench.job")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.handlers.clear()
+    place = "/".join(path.with_suffix("").parts[-3:])  # tells parallel jobs apart on the terminal
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(logging.Formatter(f"[{place}] %(message)s"))
+    file = logging.FileHandler(path, mode="w")
+    file.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    logger.addHandler(terminal)
+    logger.addHandler(file)
+    return logger
+
+
+def _limit_threads(threads: int) -> None:
+    if threads > 0:
+        import torch
+
+        torch.set_num_threads(threads)

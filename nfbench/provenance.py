@@ -1,0 +1,66 @@
+"""Where a number comes from: commit, versions, device, precision."""
+
+import hashlib
+import json
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("torch", "torchvision", "numpy", "torch-fidelity", "pytest-benchmark", "snakemake")
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def _git(*arguments: str) -> str | None:
+    """Return git's answer about this repository, or None where it is no git checkout."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(REPOSITORY), *arguments], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+@cache
+def commit() -> str | None:
+    """Return the commit of this source tree, with "+dirty" where tracked files differ from it."""
+    head = _git("rev-parse", "--short=12", "HEAD")
+    if head is None:
+        return None
+    return head + ("+dirty" if _git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def device_name(device: str | torch.device) -> str:
+    """Return what the device is called, e.g. "NVIDIA H100 80GB HBM3" or the CPU's model name."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def provenance(device: str | torch.device = "cpu", precision: str = "fp32") -> dict[str, Any]:
+    """Describe what computes: to be stored beside every number it makes."""
+    return {
+        "commit": commit(),
+        "device": device_name(device),
+        "device_type": torch.device(device).type,
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "cuda": torch.version.cuda if torch.device(device).type == "cuda" else None,
+    }
+
+
+def config_hash(section: Any) -> str:
+    """Return a short hash of a JSON-able piece of configuration."""
+    return hashlib.sha256(json.dumps(section, sort_keys=True).encode()).hexdigest()[:12]
