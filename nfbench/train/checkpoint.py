@@ -1,0 +1,64 @@
+"""Checkpoints that hold their architecture beside their weights and load without pickle."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from nfbench.errors import UserError
+from nfbench.files import atomic_path
+
+
+def save_checkpoint(path: str | Path, model: nn.Module, kind: str, meta: dict[str, Any]) -> None:
+    """Write a model's weights and buffers to one safetensors file.
+
+    Args:
+        kind: what the file holds, e.g. "tarflow"; checked on loading.
+        meta: JSON-able; by convention `architecture`, `training` and `provenance`.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    header = {"kind": kind} | {key: json.dumps(value) for key, value in meta.items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata=header)
+
+
+def load_checkpoint(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read weights (on the CPU) and meta data.
+
+    Raises:
+        UserError: the file is missing, corrupt, or of another kind.
+    """
+    tensors, meta = _read(path)
+    found = meta.pop("kind", "unknown")
+    if found != kind:
+        raise UserError(f"Checkpoint {path} holds a model of kind '{found}'; expected '{kind}'.")
+    return tensors, meta
+
+
+def read_meta(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint's meta data alone; `kind` is among them.
+
+    Raises:
+        UserError: the file is missing or corrupt.
+    """
+    _, meta = _read(path, weights=False)
+    return meta
+
+
+def _read(path: str | Path, weights: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if not Path(path).is_file():
+        raise UserError(f"Checkpoint {path} does not exist; run snakemake to train it.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            names = list(file.keys()) if weights else []
+            tensors = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"Checkpoint {path} is corrupt ({error}); delete it and run snakemake to train it again."
+        ) from None
+    kind = header.pop("kind", "unknown")
+    return tensors, {"kind": kind} | {key: json.loads(value) for key, value in header.items()}

@@ -1,0 +1,47 @@
+"""Options of the speed suite; pytest reads options from the first conftest.py only."""
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of tests/speed."""
+    group = parser.getgroup("speed", "tests/speed, which runs with --benchmark-only")
+    group.addoption(
+        "--sampler",
+        action="append",
+        metavar="NAME",
+        help="sampler to time, repeatable (default: all)",
+    )
+    group.addoption(
+        "--forward-checkpoint",
+        metavar="PATH",
+        help="flow of the samplers that invert one (default: random weights)",
+    )
+    group.addoption(
+        "--reverse-checkpoint",
+        metavar="PATH",
+        help="model of the learned samplers (default: random weights)",
+    )
+    group.addoption(
+        "--batch-size",
+        action="append",
+        type=int,
+        metavar="N",
+        help="images per call, repeatable (default: 1 for latency and 64 for throughput)",
+    )
+    group.addoption("--device", default="cpu", help="torch device to time on (default: cpu)")
+    group.addoption(
+        "--min-rounds",
+        type=int,
+        default=5,
+        metavar="N",
+        help="fewest timed calls per sampler and batch size (default: 5)",
+    )
+    group.addoption(
+        "--max-seconds",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="time for the calls of one sampler and batch size, unless --min-rounds needs more;"
+        " warming up may take half as much again (default: 10)",
+    )

@@ -1,0 +1,75 @@
+"""What the speed suite times: samplers from checkpoints or with random weights."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nfbench.errors import UserError
+from nfbench.files import sha256_file
+from nfbench.sample.sampler import Sampler, entry
+
+
+def random_sampler(name: str, device: str) -> Sampler:
+    """Build a sampler on a small model with random weights, of the kind that it is made for."""
+    chosen = entry(name)
+    return chosen.build(chosen.demo()).to(device)
+
+
+def checkpoint_of(name: str, config: pytest.Config) -> Path | None:
+    """Return the checkpoint that the command line gives a sampler, None for random weights."""
+    from baselines import TarFlow
+
+    inverts_a_flow = isinstance(entry(name).demo(), TarFlow)
+    option = "--forward-checkpoint" if inverts_a_flow else "--reverse-checkpoint"
+    path = config.getoption(option)
+    return None if path is None else Path(path)
+
+
+@pytest.fixture(scope="session")
+def build_sampler(pytestconfig: pytest.Config) -> Callable[[str], tuple[Sampler, str]]:
+    """Return name -> (sampler on the chosen device, SHA-256 of its checkpoint or "random")."""
+    device = pytestconfig.getoption("--device")
+    built: dict[str, tuple[Sampler, str]] = {}
+
+    def build(name: str) -> tuple[Sampler, str]:
+        if name not in built:
+            path = checkpoint_of(name, pytestconfig)
+            if path is None:
+                built[name] = random_sampler(name, device), "random"
+            else:
+                built[name] = entry(name).build(path).to(device), sha256_file(path)
+        return built[name]
+
+    return build
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one benchmark per sampler and batch size, or one skipped test in an ordinary run."""
+    if not {"sampler_name", "batch_size"} <= set(metafunc.fixturenames):
+        return
+    if not metafunc.config.getoption("benchmark_only"):
+        reason = "speed is measured with: pytest tests/speed --benchmark-only"
+        cells = [pytest.param("all", 1, marks=pytest.mark.skip(reason=reason), id="all")]
+    else:
+        sizes = metafunc.config.getoption("--batch-size") or [1, 64]
+        names = chosen_samplers(metafunc.config.getoption("--sampler"))
+        cells = [pytest.param(name, b, id=f"{name}-batch{b}") for name in names for b in sizes]
+    metafunc.parametrize(("sampler_name", "batch_size"), cells)
+
+
+def chosen_samplers(names: list[str] | None) -> list[str]:
+    """Return the samplers asked for, or all.
+
+    Raises:
+        pytest.UsageError: there is no such sampler.
+    """
+    import biflow  # noqa: F401 - registers the learned samplers
+    from baselines import samplers
+
+    try:
+        for name in names or []:
+            entry(name)
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+    return names or list(samplers())
