@@ -1,0 +1,62 @@
+"""What BiFlow is compared with: TARFlow, the forward flow, and the inverses that need no training.
+
+Importing this package registers its samplers.
+"""
+
+from typing import Any
+
+from baselines.tarflow.checkpoint import as_flow, load_flow, save_flow
+from baselines.tarflow.denoise import Denoised
+from baselines.tarflow.model import Code, TarFlow, TarFlowSpec
+from baselines.tarflow.published import load_published
+from baselines.tarflow.sequential import Sequential
+from nfbench.sample.sampler import Entry, make_sampler, register, samplers
+
+__all__ = [
+    "Code",
+    "TarFlow",
+    "TarFlowSpec",
+    "load_flow",
+    "load_published",
+    "make_sampler",
+    "samplers",
+    "save_flow",
+]
+
+
+def demo_flow() -> TarFlow:
+    """Return a small flow with random weights, of the default experiment's shape, for timing."""
+    return TarFlow(
+        TarFlowSpec(
+            channels=1,
+            image_size=14,
+            patch_size=2,
+            width=64,
+            blocks=4,
+            layers_per_block=2,
+            head_dim=32,
+            n_classes=10,
+            clip=3.0,
+            sigma=0.2,
+        )
+    ).eval()
+
+
+def _register_inverse(name: str, sampler: type, summary: str, exact: bool) -> None:
+    """Register an inverse of the flow twice: as it is, and denoised afterwards."""
+
+    def build(model: Any, **options: Any) -> Any:
+        return sampler(as_flow(model), **options)
+
+    def build_denoised(model: Any, strength: float = 1.0, **options: Any) -> Denoised:
+        flow = as_flow(model)
+        return Denoised(sampler(flow, **options), flow, strength)
+
+    register(name, Entry(summary, build, demo_flow, exact, False, "noisy"))
+    denoised = f"{summary}, then score-based denoising"
+    register(f"{name}+denoise", Entry(denoised, build_denoised, demo_flow, exact, False, "clean"))
+
+
+_register_inverse(
+    "sequential", Sequential, "exact inverse, one token at a time, growing cache (as published)", True
+)

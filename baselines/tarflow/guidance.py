@@ -1,0 +1,52 @@
+"""Classifier-free guidance of the exact and iterative inverses (arXiv:2412.06329, section 2.5)."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+GUIDES = ("ab", "a", "b")
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """How strongly, and what of a block's prediction, is moved away from the unconditional one.
+
+    a <- a + g (a - a_u), and m likewise, with g = w, or w i / (T - 1) for token i when annealed.
+
+    Attributes:
+        scale: w; 0 for no guidance.
+        guide: which parts are guided: "a" the log-scale, "b" the shift, "ab" both.
+        annealed: let the scale grow with the token's position, as the published evaluation does.
+        attention_temperature: divides the attention logits of the unconditional prediction.
+    """
+
+    scale: float = 0.0
+    guide: str = "ab"
+    annealed: bool = False
+    attention_temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.guide not in GUIDES:
+            raise ValueError(f"guide is {self.guide!r}; it must be one of {', '.join(GUIDES)}")
+        if self.scale < 0:
+            raise ValueError(f"guidance is {self.scale}; it must not be negative")
+        if self.attention_temperature <= 0:
+            raise ValueError(f"attention_temperature is {self.attention_temperature}; it must be > 0")
+
+    def at(self, token: int, n_tokens: int) -> float:
+        """Return g for the token at a position of the block's own order."""
+        return self.scale * token / (n_tokens - 1) if self.annealed else self.scale
+
+    def combine(
+        self,
+        conditional: tuple[Tensor, Tensor],
+        unconditional: tuple[Tensor, Tensor],
+        strength: float | Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Extrapolate (a, m) from the unconditional to beyond the conditional prediction."""
+        (a, m), (a_u, m_u) = conditional, unconditional
+        if "a" in self.guide:
+            a = a + strength * (a - a_u)
+        if "b" in self.guide:
+            m = m + strength * (m - m_u)
+        return a, m

@@ -1,0 +1,94 @@
+"""Maximum-likelihood training of the forward flow (arXiv:2412.06329, section 2.3)."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from baselines.tarflow.model import TarFlow, TarFlowSpec
+from nfbench.config import ForwardConfig
+from nfbench.data.datasets import Dataset, Splits
+from nfbench.data.noise import latent_noise
+from nfbench.data.pixels import to_float
+
+VALIDATION_IMAGES = 1000
+
+
+def flow_spec(config: ForwardConfig, splits: Splits) -> TarFlowSpec:
+    """Describe the flow that an experiment asks for, sized by its images."""
+    return TarFlowSpec(
+        channels=splits.channels,
+        image_size=splits.image_size,
+        patch_size=config.patch_size,
+        width=config.width,
+        blocks=config.blocks,
+        layers_per_block=config.layers_per_block,
+        head_dim=config.head_dim,
+        n_classes=splits.n_classes,
+        clip=config.clip,
+        sigma=config.sigma,
+    )
+
+
+def drop_labels(labels: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Set each label to -1, "no class", with a probability, (B,) to (B,)."""
+    drawn = torch.rand(labels.shape, device=labels.device, generator=generator)
+    return torch.where(drawn < probability, -1, labels)
+
+
+def add_noise(images: Tensor, sigma: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return clean images in [-1, 1] and the same plus sigma N(0, 1), from uint8 (B, c, H, W)."""
+    x = to_float(images)
+    noise = torch.randn(x.shape, device=x.device, generator=generator)
+    return x, x + sigma * noise
+
+
+def likelihood_loss(label_drop: float) -> Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]:
+    """Return the training loss: NLL of noisy images, labels dropped with the given probability."""
+
+    def loss(flow: TarFlow, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        _, noisy = add_noise(images, flow.spec.sigma, generator)
+        code = flow(noisy, drop_labels(labels, label_drop, generator))
+        if flow.spec.volume_preserving:
+            flow.update_prior(code.z.detach())
+        return flow.loss(code)
+
+    return loss
+
+
+@torch.no_grad()
+def held_out_nll(flow: TarFlow, data: Dataset, batch_size: int = 500) -> Tensor:
+    """Return the NLL per image, (N,), in nats per dimension with 1/2 ln 2 pi, at the training noise.
+
+    Image i's noise depends on i alone, so that every flow is given the same images.
+    """
+    device = flow.var.device
+    per_image = []
+    for start in range(0, len(data), batch_size):
+        chosen = slice(start, start + batch_size)
+        x = to_float(data.images[chosen])
+        indices = range(start, start + len(x))
+        noise = latent_noise(0, indices, x.shape[1:], stream="forward-noise").to(x.dtype)
+        y = torch.from_numpy(data.labels[chosen]).to(device)
+        code = flow.encode((x + flow.spec.sigma * noise).to(device), y)
+        prior = code.z.square() / flow.var + flow.var.log()
+        per_image.append(0.5 * (prior.mean(dim=(1, 2)) + math.log(2 * math.pi)) - code.logdet)
+    return torch.cat(per_image).cpu()
+
+
+def validation_measure(data: Dataset) -> Callable[[nn.Module], dict[str, float]]:
+    """Return what the training loop evaluates: NLL on the first images of the validation split."""
+    head = data.subset(range(min(VALIDATION_IMAGES, len(data))))
+    return lambda flow: {"validation_nll_nats_per_dim": held_out_nll(flow, head).mean().item()}
+
+
+@torch.no_grad()
+def state_rms(flow: TarFlow, data: Dataset, seed: int = 0) -> list[float]:
+    """Return the RMS of x_0 (the noisy image) and of the state after each block, K + 1 numbers."""
+    device = flow.var.device
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.from_numpy(data.images[:VALIDATION_IMAGES])
+    _, noisy = add_noise(images, flow.spec.sigma, generator)
+    code = flow.encode(noisy.to(device), torch.from_numpy(data.labels[:VALIDATION_IMAGES]).to(device))
+    return [state.square().mean().sqrt().item() for state in (noisy, *code.states)]

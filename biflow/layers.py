@@ -1,0 +1,97 @@
+"""Parts of a present-day bidirectional vision transformer.
+
+RMSNorm before every sub-layer (arXiv:1910.07467), SwiGLU (arXiv:2002.05202), rotary positions over rows
+and columns (arXiv:2104.09864, arXiv:2403.13298), normalised queries and keys (arXiv:2302.05442), no
+biases, and zero-initialised outputs, so that a fresh layer is the identity.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def rotary_angles(side: int, head_dim: int, base: float = 100.0) -> Tensor:
+    """Return the rotation angles of a square grid of tokens in raster order, (side^2, head_dim / 2).
+
+    The first half turns with the row, the second with the column. The base suits grids of tens of
+    tokens a side rather than texts of thousands.
+    """
+    if head_dim % 4:
+        raise ValueError(f"head_dim {head_dim} must be divisible by 4 for rotary rows and columns")
+    frequencies = base ** -(torch.arange(head_dim // 4) / (head_dim // 4))
+    rows = torch.arange(side).repeat_interleave(side)
+    columns = torch.arange(side).repeat(side)
+    return torch.cat([torch.outer(rows, frequencies), torch.outer(columns, frequencies)], dim=1)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn the pairs (x_i, x_{i + d/2}) of each token by its angles; (..., T, d) to the same."""
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+
+class Attention(nn.Module):
+    """Self-attention in which every token sees every other."""
+
+    def __init__(self, width: int, head_dim: int):
+        super().__init__()
+        self.heads = width // head_dim
+        self.norm = nn.RMSNorm(width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.query_norm = nn.RMSNorm(head_dim)
+        self.key_norm = nn.RMSNorm(head_dim)
+        self.proj = nn.Linear(width, width, bias=False)
+        nn.init.zeros_(self.proj.weight)
+
+    def forward(self, h: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """(B, T, C) to (B, T, C); `cos` and `sin` of the rotary angles, (T, head_dim / 2)."""
+        batch, tokens, _ = h.shape
+        qkv = self.qkv(self.norm(h)).view(batch, tokens, 3, self.heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        q = rotate(self.query_norm(q), cos, sin)
+        k = rotate(self.key_norm(k), cos, sin)
+        attended = F.scaled_dot_product_attention(q, k, v)
+        return self.proj(attended.transpose(1, 2).flatten(2))
+
+
+class SwiGLU(nn.Module):
+    """Gated two-layer perceptron with as many weights as a plain one four times as wide as the model."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        hidden = 8 * round(width / 3)  # 8/3 of the width, in multiples of 8
+        self.norm = nn.RMSNorm(width)
+        self.gate_and_value = nn.Linear(width, 2 * hidden, bias=False)
+        self.out = nn.Linear(hidden, width, bias=False)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, h: Tensor) -> Tensor:
+        gate, value = self.gate_and_value(self.norm(h)).chunk(2, dim=-1)
+        return self.out(F.silu(gate) * value)
+
+
+class Layer(nn.Module):
+    """One transformer layer."""
+
+    def __init__(self, width: int, head_dim: int):
+        super().__init__()
+        self.attention = Attention(width, head_dim)
+        self.mlp = SwiGLU(width)
+
+    def forward(self, h: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        h = h + self.attention(h, cos, sin)
+        return h + self.mlp(h)
+
+
+class Head(nn.Module):
+    """Projects the hidden state of every token to data space: RMSNorm, then a linear map from zero."""
+
+    def __init__(self, width: int, token_dim: int):
+        super().__init__()
+        self.norm = nn.RMSNorm(width)
+        self.linear = nn.Linear(width, token_dim)
+        nn.init.zeros_(self.linear.weight)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(B, T, C) to (B, T, D)."""
+        return self.linear(self.norm(h))
