@@ -1,0 +1,151 @@
+"""The paper's figures. Functions take values and return a figure; scripts save it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nfbench.report.style import PAGE_WIDTH, series
+
+
+def show_image(axes: Axes, image: np.ndarray) -> None:
+    """Draw one uint8 image (c, H, W), grey or RGB, without interpolation."""
+    grey = len(image) == 1
+    axes.imshow(
+        image[0] if grey else image.transpose(1, 2, 0),
+        cmap="gray" if grey else None,
+        vmin=0,
+        vmax=255,
+        interpolation="nearest",
+    )
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def image_rows(
+    rows: Sequence[tuple[str, np.ndarray]],
+    column_titles: Sequence[str] | None = None,
+    caption: str | None = None,
+) -> Figure:
+    """Lay images out in named rows: [(name, uint8 (n, c, H, W)), ...], the same n in every row."""
+    n = len(rows[0][1])
+    side = (PAGE_WIDTH - 1.1) / n
+    figure, grid = plt.subplots(
+        len(rows),
+        n,
+        figsize=(PAGE_WIDTH, side * len(rows) + 0.3),
+        squeeze=False,
+        gridspec_kw={"wspace": 0.06, "hspace": 0.06},
+    )
+    for line, (name, images) in zip(grid, rows, strict=True):
+        for axes, image in zip(line, images, strict=True):
+            show_image(axes, image)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7)
+    for axes, title in zip(grid[0], column_titles or [], strict=False):
+        axes.set_title(title, fontsize=6, pad=2)
+    if caption:
+        figure.supxlabel(caption, fontsize=7, y=0.0, va="top")
+    return figure
+
+
+def quality_against_speed(rows: pd.DataFrame, spaces: dict[str, str]) -> Figure:
+    """Draw the Frechet distance against latency at batch 1, one panel a feature space.
+
+    Args:
+        rows: table 1 of one experiment.
+        spaces: {space: its title}; the floors are drawn as lines.
+    """
+    figure, grid = plt.subplots(1, len(spaces), figsize=(PAGE_WIDTH * 0.5 * len(spaces), 2.5), squeeze=False)
+    for axes, (space, title) in zip(grid[0], spaces.items(), strict=True):
+        _quality_panel(axes, rows, space)
+        axes.set_title(title)
+    grid[0, 0].legend(loc="best")
+    figure.tight_layout()
+    return figure
+
+
+def _quality_panel(axes: Axes, rows: pd.DataFrame, space: str) -> None:
+    measured = rows.dropna(subset=["ms_per_image_batch1", f"fd_{space}"])
+    for index, row in measured.iterrows():
+        axes.errorbar(
+            row["ms_per_image_batch1"],
+            row[f"fd_{space}"],
+            yerr=None if pd.isna(row[f"fd_{space}_std"]) else row[f"fd_{space}_std"],
+            linestyle="none",
+            capsize=2,
+            label=row["sampler"],
+            **series(index),
+        )
+    floor, noisy = rows[f"fd_{space}_floor"].iloc[0], rows[f"fd_{space}_floor_noisy"].iloc[0]
+    axes.axhline(floor, color="0.3", linewidth=0.8, linestyle="--", label="real images")
+    axes.axhline(noisy, color="0.6", linewidth=0.8, linestyle=":", label="real images + flow noise")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="latency at batch 1 (ms an image)",
+        ylabel="Fréchet distance",
+    )
+
+
+def training_curves(forward: list[pd.DataFrame], reverse: dict[str, list[pd.DataFrame]]) -> Figure:
+    """Draw validation measures against training seconds: the flow's likelihood, the reverses' error.
+
+    Args:
+        forward: one curve a seed, see `nfbench.train.loop.Trained`.
+        reverse: curves by method, one a seed.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 2.3))
+    for seed, curve in enumerate(forward):
+        style = series(0) | {"label": "forward flow" if seed == 0 else None}
+        left.plot(curve["seconds"], curve["validation_nll_nats_per_dim"], **style)
+    left.set(xlabel="training time (s)", ylabel="validation NLL (nats per dimension)")
+    left.legend()
+    for index, (method, curves) in enumerate(reverse.items()):
+        for seed, curve in enumerate(curves):
+            style = series(index + 1) | {"label": method if seed == 0 else None}
+            right.plot(curve["seconds"], curve["validation_reconstruction_mse"], **style)
+    right.set(xlabel="training time (s)", ylabel="validation reconstruction MSE", yscale="log")
+    if reverse:
+        right.legend()
+    figure.tight_layout()
+    return figure
+
+
+def nearest_training_images(
+    samples: np.ndarray,
+    neighbours: np.ndarray,
+    distances: np.ndarray,
+    all_distances: dict[str, np.ndarray],
+) -> Figure:
+    """Draw samples above their nearest training images, and how near all of them lie.
+
+    Args:
+        samples, neighbours: uint8 (n, c, H, W).
+        distances: RMS difference in grey levels of each pair, (n,).
+        all_distances: nearest distances of whole sets, e.g. samples and test images.
+    """
+    n = len(samples)
+    figure = plt.figure(figsize=(PAGE_WIDTH, 2.9))
+    grid = figure.add_gridspec(3, n, height_ratios=[1, 1, 1.6], hspace=0.25, wspace=0.06)
+    for column in range(n):
+        for line, images in enumerate((samples, neighbours)):
+            axes = figure.add_subplot(grid[line, column])
+            show_image(axes, images[column])
+            if column == 0:
+                name = ("sample", "nearest")[line]
+                axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7)
+            if line == 1:
+                axes.set_xlabel(f"{distances[column]:.0f}", fontsize=6, labelpad=1)
+    axes = figure.add_subplot(grid[2, :])
+    bins = np.linspace(0, max(values.max() for values in all_distances.values()), 60)
+    for index, (name, values) in enumerate(all_distances.items()):
+        color = series(index)["color"]
+        label = f"{name} (median {np.median(values):.1f})"
+        axes.hist(values, bins, histtype="step", density=True, color=color, label=label)
+    axes.set(xlabel="RMS distance to the nearest training image (grey levels)", ylabel="density")
+    axes.legend()
+    return figure

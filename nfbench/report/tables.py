@@ -1,0 +1,236 @@
+"""Table 1: one row per experiment and sampler, every cell traced to a measurement's own file.
+
+A cell that was not measured is empty, never zero.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nfbench.errors import UserError
+from nfbench.files import atomic_path
+from nfbench.sample.sampler import entry
+
+LATENCY_BATCH = 1
+THROUGHPUT_BATCH = 64
+
+COLUMNS = (
+    *("experiment", "sampler", "nfe", "score_evaluations", "params_millions"),
+    *("fd_effnet", "fd_effnet_std", "fd_effnet_floor", "fd_effnet_floor_noisy"),
+    *("kid_effnet", "kid_effnet_std", "kid_effnet_floor", "kid_subset_size"),
+    *("fd_classifier", "fd_classifier_std", "fd_classifier_floor", "fd_classifier_floor_noisy"),
+    *("label_accuracy", "label_accuracy_real", "inversion_mse", "residual", "reconstruction_mse"),
+    *("nll_nats_per_dim", "nll_limit", "train_seconds_forward", "train_seconds_reverse"),
+    *("ms_per_image_batch1", "images_per_second_batch64"),
+    *("speedup_batch1", "speedup_batch64", "speedup_baseline"),
+    *("non_finite", "clipped", "n_samples", "n_reference", "seeds", "notes"),
+    *("device", "precision", "commit"),
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one sampler, as read from the measurements' files; one item per seed.
+
+    Attributes:
+        quality: of measure_quality.
+        inversion: of measure_inversion.
+        reconstruction: of measure_reconstruction; empty for samplers that are not learned.
+        speed: rows of one benchmark run, see `nfbench.measure.speed.read_benchmark_json`.
+    """
+
+    sampler: str
+    quality: list[dict[str, Any]]
+    inversion: list[dict[str, Any]]
+    reconstruction: list[dict[str, Any]]
+    speed: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Floors:
+    """Quality of real test images at the samplers' n, one item a seed: as they are, and with noise."""
+
+    clean: list[dict[str, Any]]
+    noisy: list[dict[str, Any]]
+
+
+def mean(values: list[float | None]) -> float | None:
+    """Return the mean over seeds; None where a seed has no value, rather than the others' mean."""
+    if not values or any(value is None for value in values):
+        return None
+    return float(np.mean(values))
+
+
+def spread(values: list[float | None]) -> float | None:
+    """Return the standard deviation over seeds (divisor n - 1); None for fewer than two."""
+    if len(values) < 2 or any(value is None for value in values):
+        return None
+    return float(np.std(values, ddof=1))
+
+
+def table(
+    experiment: str, samplers: list[Measured], floors: Floors, likelihood: list[dict[str, Any]]
+) -> pd.DataFrame:
+    """Return the rows of one experiment."""
+    rows = [_row(experiment, sampler, floors, likelihood) for sampler in samplers]
+    return _with_speedups(pd.DataFrame(rows)).reindex(columns=list(COLUMNS))
+
+
+def _row(
+    experiment: str, measured: Measured, floors: Floors, likelihood: list[dict[str, Any]]
+) -> dict[str, Any]:
+    samples = [quality["samples"] for quality in measured.quality]
+    training = [sample["training"] for sample in samples]
+    learned = entry(measured.sampler).learned
+    provenance = samples[0]["provenance"]
+    return {
+        "experiment": experiment,
+        "sampler": measured.sampler,
+        "nfe": mean([sample["cost"]["nfe"] for sample in samples]),
+        "score_evaluations": mean([sample["cost"]["score_evaluations"] for sample in samples]),
+        "params_millions": mean([sample["parameters"] / 1e6 for sample in samples]),
+        **_distances(measured.quality, floors),
+        "label_accuracy": mean([quality["label_accuracy"] for quality in measured.quality]),
+        "label_accuracy_real": mean([floor["label_accuracy"] for floor in floors.clean]),
+        "inversion_mse": mean([row["inversion_mse"] for row in measured.inversion]),
+        "residual": mean([row["residual"] for row in measured.inversion]),
+        "reconstruction_mse": mean([row["reconstruction_mse"] for row in measured.reconstruction]),
+        "nll_nats_per_dim": mean([row["nll_nats_per_dim"] for row in likelihood]),
+        "nll_limit": mean([row["nll_limit"] for row in likelihood]),
+        "train_seconds_forward": mean([row["train_seconds"] for row in likelihood]),
+        "train_seconds_reverse": mean([row["seconds"] for row in training]) if learned else None,
+        **_speeds(measured.speed),
+        "non_finite": sum(sample["non_finite"] for sample in samples),
+        "clipped": sum(sample["clipped"] for sample in samples),
+        "n_samples": samples[0]["n"],
+        "seeds": " ".join(str(sample["seed"]) for sample in samples),
+        "notes": "; ".join(_notes(measured)),
+        "device": provenance["device"],
+        "precision": provenance["precision"],
+        "commit": provenance["commit"],
+    }
+
+
+def _distances(quality: list[dict[str, Any]], floors: Floors) -> dict[str, Any]:
+    """Return the cells of every feature space that was measured."""
+    cells: dict[str, Any] = {}
+    for space, floor in floors.clean[0]["spaces"].items():
+        cells |= {
+            f"fd_{space}": mean(_values(quality, space, "frechet")),
+            f"fd_{space}_std": spread(_values(quality, space, "frechet")),
+            f"fd_{space}_floor": mean(_values(floors.clean, space, "frechet")),
+            f"fd_{space}_floor_noisy": mean(_values(floors.noisy, space, "frechet")),
+            "n_reference": floor["n_reference"],
+        }
+        if space == "effnet":
+            cells |= {
+                "kid_effnet": mean(_values(quality, space, "kid")),
+                "kid_effnet_std": spread(_values(quality, space, "kid")),
+                "kid_effnet_floor": mean(_values(floors.clean, space, "kid")),
+                "kid_subset_size": floor["kid_subset_size"],
+            }
+    return cells
+
+
+def _values(quality: list[dict[str, Any]], space: str, measure: str) -> list[float | None]:
+    """Return one measure in one feature space, one value a seed, None where it was not measured."""
+    return [row["spaces"].get(space, {}).get(measure) for row in quality]
+
+
+def _speeds(rows: list[dict[str, Any]]) -> dict[str, float | None]:
+    seconds = {row["batch_size"]: row["median_s"] for row in rows}
+    latency, batch = seconds.get(LATENCY_BATCH), seconds.get(THROUGHPUT_BATCH)
+    return {
+        "ms_per_image_batch1": None if latency is None else 1e3 * latency / LATENCY_BATCH,
+        "images_per_second_batch64": None if batch is None else THROUGHPUT_BATCH / batch,
+    }
+
+
+def _notes(measured: Measured) -> list[str]:
+    """Return what a reader must know before trusting a cell."""
+    notes = [row["reason"] for row in measured.quality if row["reason"]]
+    for space, measure in measured.quality[0]["spaces"].items():
+        if measure["rank_deficient"]:
+            notes.append(
+                f"fd_{space}: n = {measure['n']} is under twice the {measure['dim']} features, no verdict"
+            )
+    if any(row["busy"] for row in measured.speed):
+        notes.append("speed: the machine was busy with other work")
+    return notes
+
+
+def _with_speedups(rows: pd.DataFrame) -> pd.DataFrame:
+    """Compare with the fastest exact inverse that ends in the same kind of output, clean or noisy."""
+    rows = rows.copy()
+    output = rows["sampler"].map(lambda name: entry(name).output)
+    exact = rows["sampler"].map(lambda name: entry(name).exact)
+    for kind in output.unique():
+        same = output == kind
+        at_1 = _fastest(rows[exact & same], "ms_per_image_batch1", "min")
+        at_64 = _fastest(rows[exact & same], "images_per_second_batch64", "max")
+        if at_1 is not None:
+            ratio = at_1["ms_per_image_batch1"] / rows.loc[same, "ms_per_image_batch1"]
+            rows.loc[same, "speedup_batch1"] = ratio
+        if at_64 is not None:
+            ratio = rows.loc[same, "images_per_second_batch64"] / at_64["images_per_second_batch64"]
+            rows.loc[same, "speedup_batch64"] = ratio
+        names = {row["sampler"]: None for row in (at_1, at_64) if row is not None}
+        rows.loc[same, "speedup_baseline"] = (
+            " at batch 1, ".join(names) or None
+        )  # one name where one is fastest at both
+    return rows
+
+
+def _fastest(rows: pd.DataFrame, column: str, best: str) -> pd.Series | None:
+    """Return the row with the best value of a column, None where no row has one."""
+    values = pd.to_numeric(rows[column]).dropna()
+    if values.empty:
+        return None
+    return rows.loc[values.idxmin() if best == "min" else values.idxmax()]
+
+
+def join(paths: list[str]) -> pd.DataFrame:
+    """Join the tables of several experiments.
+
+    Raises:
+        UserError: a table is missing, or has other columns than this version writes.
+    """
+    tables = []
+    for path in paths:
+        try:
+            tables.append(pd.read_csv(path))
+        except (FileNotFoundError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+            raise UserError(f"Table {path} cannot be read ({error}); run snakemake again.") from None
+        if list(tables[-1].columns) != list(COLUMNS):
+            raise UserError(f"Table {path} is of another version; delete it and run snakemake again.")
+    return pd.concat(tables, ignore_index=True)
+
+
+def write_csv(path: str | Path, rows: pd.DataFrame) -> None:
+    """Write a table as CSV with full precision; empty cells stay empty."""
+    with atomic_path(path) as temporary:
+        rows.to_csv(temporary, index=False)
+
+
+def write_markdown(path: str | Path, rows: pd.DataFrame) -> None:
+    """Write a table as Markdown, numbers to four digits, empty columns left out, one row a column.
+
+    The table is turned on its side: it has more measures than samplers.
+    """
+    shown = rows.dropna(axis="columns", how="all").astype(object)
+    shown = shown.map(_format).T
+    header = "| measure |" + " |" * len(rows) + "\n|---|" + "---|" * len(rows)
+    lines = [f"| {name} | " + " | ".join(cells) + " |" for name, cells in shown.iterrows()]
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join([header, *lines]) + "\n")
+
+
+def _format(value: Any) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    if isinstance(value, float | np.floating):
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+    return str(value)

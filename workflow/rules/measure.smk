@@ -1,0 +1,155 @@
+rule train_classifier:
+    """Train the domain classifier whose features are one of the spaces."""
+    input:
+        code=ancient(library("nfbench/measure/classifier.py")),
+    output:
+        weights="results/{experiment}/measure/classifier.safetensors",
+    log:
+        "results/{experiment}/logs/train_classifier.log",
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        data=setting("data"),
+        classifier=setting("quality", "classifier"),
+        device=setting("device"),
+    script:
+        "../scripts/train_classifier.py"
+
+
+def classifier_of(wildcards):
+    return f"results/{wildcards.experiment}/measure/classifier.safetensors"
+
+
+rule measure_reference:
+    """Compute the statistics of the reference images, once per feature space."""
+    input:
+        classifier=classifier_of,
+        code=library(
+            "nfbench/measure/features.py", "nfbench/measure/efficientnet.py", "nfbench/measure/quality.py"
+        ),
+    output:
+        statistics="results/{experiment}/measure/reference/{space}.npz",
+    log:
+        "results/{experiment}/logs/measure_reference/{space}.log",
+    benchmark:
+        "results/{experiment}/job_cost/measure_reference/{space}.tsv"
+    resources:
+        gpu=1,
+    params:
+        data=setting("data"),
+        quality=setting("quality"),
+        device=setting("device"),
+    script:
+        "../scripts/measure_reference.py"
+
+
+rule measure_quality:
+    """Compare one sample set with the reference in every feature space, and check its labels."""
+    input:
+        samples="results/{experiment}/sample/{source}/seed{seed}.npz",
+        classifier=classifier_of,
+        references=lambda w: expand(
+            "results/{experiment}/measure/reference/{space}.npz",
+            experiment=w.experiment,
+            space=setting("quality", "spaces")(w),
+        ),
+        code=library(
+            "nfbench/measure/features.py", "nfbench/measure/efficientnet.py", "nfbench/measure/quality.py"
+        ),
+    output:
+        "results/{experiment}/measure/quality/{source}/seed{seed}.json",
+    log:
+        "results/{experiment}/logs/measure_quality/{source}/seed{seed}.log",
+    benchmark:
+        "results/{experiment}/job_cost/measure_quality/{source}/seed{seed}.tsv"
+    resources:
+        gpu=1,
+    params:
+        quality=setting("quality"),
+        device=setting("device"),
+    script:
+        "../scripts/measure_quality.py"
+
+
+rule measure_inversion:
+    """Compare a sampler's images with the exact inverse of the same noise, and send them back through the flow."""
+    input:
+        flow="results/{experiment}/forward/seed{seed}.safetensors",
+        samples="results/{experiment}/sample/{sampler}/seed{seed}.npz",
+        unclamped="results/{experiment}/sample/{sampler}/seed{seed}.npy",
+        truth=true_inverse_of,
+        code=library("nfbench/measure/inversion.py"),
+    output:
+        "results/{experiment}/measure/inversion/{sampler}/seed{seed}.json",
+    log:
+        "results/{experiment}/logs/measure_inversion/{sampler}/seed{seed}.log",
+    resources:
+        gpu=1,
+    params:
+        device=setting("device"),
+    script:
+        "../scripts/measure_inversion.py"
+
+
+rule measure_reconstruction:
+    """Send held-out images through the flow and back through a learned reverse."""
+    input:
+        flow="results/{experiment}/forward/seed{seed}.safetensors",
+        model="results/{experiment}/reverse/{method}/seed{seed}.safetensors",
+    output:
+        "results/{experiment}/measure/reconstruction/{method}/seed{seed}.json",
+    log:
+        "results/{experiment}/logs/measure_reconstruction/{method}/seed{seed}.log",
+    resources:
+        gpu=1,
+    params:
+        data=setting("data"),
+        device=setting("device"),
+    script:
+        "../scripts/measure_reconstruction.py"
+
+
+rule measure_likelihood:
+    """Compute the forward flow's likelihood of test images."""
+    input:
+        flow="results/{experiment}/forward/seed{seed}.safetensors",
+        code=library("nfbench/measure/likelihood.py"),
+    output:
+        "results/{experiment}/measure/likelihood/seed{seed}.json",
+    log:
+        "results/{experiment}/logs/measure_likelihood/seed{seed}.log",
+    resources:
+        gpu=1,
+    params:
+        data=setting("data"),
+        device=setting("device"),
+    script:
+        "../scripts/measure_likelihood.py"
+
+
+rule measure_speed:
+    """Time one sampler with pytest-benchmark in a process of its own, alone on the machine."""
+    input:
+        weights=model_of,
+        code=library(
+            "nfbench/measure/speed.py",
+            "nfbench/sample/sampler.py",
+            "baselines/tarflow/*.py",
+            "biflow/model.py",
+            "biflow/layers.py",
+            "biflow/sampler.py",
+        ),
+        suite=library("tests/speed/*.py"),
+    output:
+        "results/{experiment}/measure/speed/{sampler}.json",
+    log:
+        "results/{experiment}/logs/measure_speed/{sampler}.log",
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        speed=setting("speed"),
+        device=setting("device"),
+    script:
+        "../scripts/measure_speed.py"

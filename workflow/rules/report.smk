@@ -1,0 +1,204 @@
+def per_seed(pattern, **values):
+    """Return an input function that expands a pattern over the experiment's seeds."""
+    return lambda w: expand(pattern, experiment=w.experiment, seed=seeds(w), **values)
+
+
+def measured(stage, names):
+    """Return an input function for one measurement of the given samplers at every seed."""
+    return lambda w: expand(
+        "results/{experiment}/measure/{stage}/{name}/seed{seed}.json",
+        experiment=w.experiment,
+        stage=stage,
+        name=names(w),
+        seed=seeds(w),
+    )
+
+
+def learned_methods(wildcards):
+    return sorted({base_name(s) for s in samplers(wildcards) if is_learned(s)})
+
+
+def reverse_models(suffix):
+    """Return an input function for the learned reverses' files at every seed."""
+    return lambda w: expand(
+        "results/{experiment}/reverse/{method}/seed{seed}.{suffix}",
+        experiment=w.experiment,
+        method=learned_methods(w),
+        seed=seeds(w),
+        suffix=suffix,
+    )
+
+
+def first_seed_of(pattern):
+    """Return an input function for every sampler's file at the first seed."""
+    return lambda w: expand(pattern, experiment=w.experiment, sampler=samplers(w), seed=first_seed(w))
+
+
+def figure_output(name, caption):
+    """Return a figure's PNG, shown in the HTML report, and PDF."""
+    path = f"results/figures/{{experiment}}/{name}"
+    return report(
+        f"{path}.png",
+        caption=f"../report/{caption}.rst",
+        category="Figures",
+        labels={"experiment": "{experiment}", "figure": name.replace("_", " ")},
+    )
+
+
+rule report_table:
+    """Collect everything measured of one experiment, one row a sampler."""
+    input:
+        quality=measured("quality", samplers),
+        floors=per_seed(
+            "results/{experiment}/measure/quality/{floor}/seed{seed}.json",
+            floor=["floor", "floor-noisy"],
+        ),
+        inversion=measured("inversion", samplers),
+        reconstruction=measured("reconstruction", learned_methods),
+        likelihood=per_seed("results/{experiment}/measure/likelihood/seed{seed}.json"),
+        speed=lambda w: expand(
+            "results/{experiment}/measure/speed/{sampler}.json",
+            experiment=w.experiment,
+            sampler=samplers(w),
+        ),
+        code=library("nfbench/report/tables.py"),
+    output:
+        csv="results/{experiment}/report/table1.csv",
+    log:
+        "results/{experiment}/logs/report_table.log",
+    params:
+        samplers=samplers,
+    script:
+        "../scripts/report_table.py"
+
+
+rule join_tables:
+    """Join the tables of the configured experiments."""
+    input:
+        tables=expand("results/{experiment}/report/table1.csv", experiment=EXPERIMENTS),
+        code=library("nfbench/report/tables.py"),
+    output:
+        csv=report(
+            "results/table1.csv",
+            caption="../report/table1.rst",
+            category="Tables",
+            labels={"table": "Table 1", "form": "CSV"},
+        ),
+        markdown="results/table1.md",
+    log:
+        "results/logs/join_tables.log",
+    script:
+        "../scripts/join_tables.py"
+
+
+rule plot_samples:
+    """Show all samplers' images from the same noise and labels side by side."""
+    input:
+        samples=first_seed_of("results/{experiment}/sample/{sampler}/seed{seed}.npz"),
+        code=library("nfbench/report/*.py"),
+    output:
+        png=figure_output("samples", "samples"),
+        pdf="results/figures/{experiment}/samples.pdf",
+    log:
+        "results/{experiment}/logs/plot_samples.log",
+    params:
+        samplers=samplers,
+        data=setting("data"),
+    script:
+        "../scripts/plot_samples.py"
+
+
+rule plot_quality_speed:
+    """Draw quality against latency."""
+    input:
+        table="results/{experiment}/report/table1.csv",
+        code=library("nfbench/report/*.py"),
+    output:
+        png=figure_output("quality_speed", "quality_speed"),
+        pdf="results/figures/{experiment}/quality_speed.pdf",
+    log:
+        "results/{experiment}/logs/plot_quality_speed.log",
+    params:
+        spaces=setting("quality", "spaces"),
+    script:
+        "../scripts/plot_quality_speed.py"
+
+
+rule plot_trajectory:
+    """Follow test images through the flow to noise, and back through the exact inverse and the learned reverses."""
+    input:
+        flow=lambda w: f"results/{w.experiment}/forward/seed{first_seed(w)}.safetensors",
+        reverses=lambda w: expand(
+            "results/{experiment}/reverse/{method}/seed{seed}.safetensors",
+            experiment=w.experiment,
+            method=learned_methods(w),
+            seed=first_seed(w),
+        ),
+        code=library("nfbench/report/*.py", "biflow/objectives.py"),
+    output:
+        png=figure_output("trajectory", "trajectory"),
+        pdf="results/figures/{experiment}/trajectory.pdf",
+    log:
+        "results/{experiment}/logs/plot_trajectory.log",
+    params:
+        data=setting("data"),
+        methods=learned_methods,
+    script:
+        "../scripts/plot_trajectory.py"
+
+
+rule plot_nearest:
+    """Show the nearest training image beside some samples: nothing is memorised."""
+    input:
+        samples=first_seed_of("results/{experiment}/sample/{sampler}/seed{seed}.npz"),
+        code=library("nfbench/report/*.py"),
+    output:
+        png=figure_output("nearest", "nearest"),
+        pdf="results/figures/{experiment}/nearest.pdf",
+    log:
+        "results/{experiment}/logs/plot_nearest.log",
+    params:
+        samplers=samplers,
+        data=setting("data"),
+    script:
+        "../scripts/plot_nearest.py"
+
+
+rule plot_training:
+    """Draw the training curves."""
+    input:
+        forward=per_seed("results/{experiment}/forward/seed{seed}.csv"),
+        reverses=reverse_models("csv"),
+        code=library("nfbench/report/*.py"),
+    output:
+        png=figure_output("training", "training"),
+        pdf="results/figures/{experiment}/training.pdf",
+    log:
+        "results/{experiment}/logs/plot_training.log",
+    params:
+        methods=learned_methods,
+    script:
+        "../scripts/plot_training.py"
+
+
+rule keep_reference:
+    """Copy an experiment's table and figures, with a manifest, to where they are committed."""
+    input:
+        csv="results/{experiment}/report/table1.csv",
+        figures=lambda w: expand(
+            "results/figures/{experiment}/{figure}.{suffix}",
+            experiment=w.experiment,
+            figure=FIGURES,
+            suffix=["png", "pdf"],
+        ),
+        samples=first_seed_of("results/{experiment}/sample/{sampler}/seed{seed}.npz"),
+    output:
+        manifest="results/reference/{experiment}-{device}/manifest.json",
+    log:
+        "results/{experiment}/logs/keep_reference/{device}.log",
+    wildcard_constraints:
+        device="cpu|cuda|h100|h200",
+    params:
+        config=lambda w: EXPERIMENTS[w.experiment],
+    script:
+        "../scripts/keep_reference.py"

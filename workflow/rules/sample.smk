@@ -1,0 +1,60 @@
+rule draw_samples:
+    """Draw one sampler's full sample set for one seed."""
+    input:
+        weights=model_of,
+        code=library("nfbench/sample/*.py", "baselines/tarflow/*.py", "biflow/model.py", "biflow/sampler.py"),
+    output:
+        samples="results/{experiment}/sample/{sampler}/seed{seed}.npz",
+        unclamped="results/{experiment}/sample/{sampler}/seed{seed}.npy",
+    log:
+        "results/{experiment}/logs/draw_samples/{sampler}/seed{seed}.log",
+    benchmark:
+        "results/{experiment}/job_cost/draw_samples/{sampler}/seed{seed}.tsv"
+    wildcard_constraints:
+        sampler=alternatives(UNDENOISED),
+    resources:
+        gpu=1,
+    params:
+        sampling=setting("sampling"),
+        device=setting("device"),
+    script:
+        "../scripts/draw_samples.py"
+
+
+rule denoise_samples:
+    """Denoise the samples of an inverse with the score of its flow: the same draw, one step further."""
+    input:
+        flow="results/{experiment}/forward/seed{seed}.safetensors",
+        samples="results/{experiment}/sample/{sampler}/seed{seed}.npz",
+        unclamped="results/{experiment}/sample/{sampler}/seed{seed}.npy",
+        code=library("baselines/tarflow/denoise.py", "nfbench/sample/sample_set.py"),
+    output:
+        samples="results/{experiment}/sample/{sampler}+denoise/seed{seed}.npz",
+        unclamped="results/{experiment}/sample/{sampler}+denoise/seed{seed}.npy",
+    log:
+        "results/{experiment}/logs/denoise_samples/{sampler}/seed{seed}.log",
+    benchmark:
+        "results/{experiment}/job_cost/denoise_samples/{sampler}/seed{seed}.tsv"
+    wildcard_constraints:
+        sampler=alternatives(UNDENOISED),
+    resources:
+        gpu=1,
+    params:
+        sampling=setting("sampling"),
+        device=setting("device"),
+    script:
+        "../scripts/denoise_samples.py"
+
+
+rule draw_floor:
+    """Put real test images in a sampler's place: as they are, and with the flow's own noise."""
+    output:
+        samples="results/{experiment}/sample/{floor}/seed{seed}.npz",
+    log:
+        "results/{experiment}/logs/draw_floor/{floor}/seed{seed}.log",
+    params:
+        data=setting("data"),
+        sigma=setting("forward", "sigma"),
+        n_samples=setting("sampling", "n_samples"),
+    script:
+        "../scripts/draw_floor.py"

@@ -1,0 +1,42 @@
+"""Denoise the samples of an inverse with the score of its flow."""
+
+import numpy as np
+import torch
+
+from baselines import load_flow
+from baselines.tarflow.denoise import denoise
+from nfbench.config import SamplingConfig, build
+from nfbench.device import resolve_device
+from nfbench.job import job
+from nfbench.provenance import provenance
+from nfbench.sample.sample_set import (
+    Draw,
+    batches,
+    read_draw,
+    read_sample_set,
+    to_sample_set,
+    write_draw,
+    write_sample_set,
+)
+
+with job(snakemake.log[0], snakemake.threads) as report:
+    config = build(SamplingConfig, snakemake.params.sampling)
+    device = resolve_device(snakemake.params.device or "auto")
+    flow, _ = load_flow(snakemake.input.flow)
+    flow.to(device)
+    noisy, samples = read_draw(snakemake.input.unclamped), read_sample_set(snakemake.input.samples)
+    clean = []
+    for indices in batches(len(noisy), config.batch_size):
+        chosen = slice(indices.start, indices.stop)
+        x = torch.from_numpy(noisy[chosen]).to(device)
+        y = torch.from_numpy(samples.labels[chosen]).to(device)
+        clean.append(denoise(flow, x, y).cpu().numpy())
+        report(f"{indices.stop}/{len(noisy)} images")
+    cost = samples.meta["cost"] | {"score_evaluations": samples.meta["cost"]["score_evaluations"] + 1}
+    drawn = Draw(np.concatenate(clean), samples.labels, cost)
+    meta = samples.meta | {
+        "sampler": f"{samples.meta['sampler']}+denoise",
+        "provenance": provenance(device),
+    }
+    write_draw(snakemake.output.unclamped, drawn.images)
+    write_sample_set(snakemake.output.samples, to_sample_set(drawn, meta))

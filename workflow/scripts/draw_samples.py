@@ -1,0 +1,37 @@
+"""Draw one sampler's sample set."""
+
+import biflow  # noqa: F401, registers the learned reverses
+from baselines import make_sampler
+from nfbench.config import SamplingConfig, build
+from nfbench.device import resolve_device
+from nfbench.files import sha256_file
+from nfbench.job import job
+from nfbench.provenance import provenance
+from nfbench.sample.sample_set import draw, to_sample_set, write_draw, write_sample_set
+from nfbench.train.checkpoint import read_meta
+
+with job(snakemake.log[0], snakemake.threads) as report:
+    config = build(SamplingConfig, snakemake.params.sampling)
+    device = resolve_device(snakemake.params.device or "auto")
+    seed = int(snakemake.wildcards.seed)
+    sampler = make_sampler(snakemake.wildcards.sampler, snakemake.input.weights).to(device)
+    drawn = draw(
+        sampler,
+        seed=seed,
+        n=config.n_samples,
+        batch_size=config.batch_size,
+        guidance=config.guidance,
+        device=device,
+        report=report,
+    )
+    meta = {
+        "sampler": sampler.name,
+        "seed": seed,
+        "guidance": config.guidance,
+        "parameters": sampler.n_parameters,
+        "model_sha256": sha256_file(snakemake.input.weights),
+        "training": read_meta(snakemake.input.weights)["training"],
+        "provenance": provenance(device),
+    }
+    write_draw(snakemake.output.unclamped, drawn.images)
+    write_sample_set(snakemake.output.samples, to_sample_set(drawn, meta))

@@ -1,0 +1,41 @@
+"""Compare one sample set with the reference in every feature space, and check its labels."""
+
+from pathlib import Path
+
+from nfbench.config import QualityConfig, build
+from nfbench.device import resolve_device
+from nfbench.files import write_json
+from nfbench.job import job
+from nfbench.measure.classifier import accuracy, load_classifier
+from nfbench.measure.features import extract, weights_sha256
+from nfbench.measure.quality import compare, read_reference
+from nfbench.provenance import provenance
+from nfbench.sample.sample_set import read_sample_set
+
+with job(snakemake.log[0], snakemake.threads) as report:
+    config = build(QualityConfig, snakemake.params.quality)
+    device = resolve_device(snakemake.params.device or "auto")
+    samples = read_sample_set(snakemake.input.samples)
+    classifier = snakemake.input.classifier
+    result = {"samples": samples.meta, "spaces": {}, "label_accuracy": None, "reason": None}
+    if samples.meta["non_finite"]:
+        result["reason"] = f"{samples.meta['non_finite']} of {samples.meta['n']} images are not finite"
+        report(f"not measured: {result['reason']}")
+    else:
+        for path in snakemake.input.references:
+            space = Path(path).stem
+            reference = read_reference(path, expect_weights_sha256=weights_sha256(space, classifier))
+            features = extract(
+                space,
+                samples.images,
+                classifier=classifier,
+                device=device,
+                report=report,
+            )
+            result["spaces"][space] = compare(features, reference, kid_subsets=config.kid_subsets)
+            report(f"{space}: {result['spaces'][space]}")
+        if (samples.labels >= 0).all():
+            model = load_classifier(classifier).to(device)
+            result["label_accuracy"] = accuracy(model, samples.images, samples.labels)
+    result["provenance"] = provenance(device)
+    write_json(snakemake.output[0], result)

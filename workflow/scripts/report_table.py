@@ -1,0 +1,29 @@
+"""Collect everything measured of one experiment, one row a sampler."""
+
+import biflow  # noqa: F401, registers the learned reverses
+from nfbench.files import read_json
+from nfbench.job import job
+from nfbench.measure.speed import read_benchmark_json
+from nfbench.report.tables import Floors, Measured, table, write_csv
+
+
+def of_sampler(paths, name):
+    """Return the measurements whose file lies in the sampler's folder, one a seed."""
+    return [read_json(path) for path in paths if path.split("/")[-2] == name]
+
+
+with job(snakemake.log[0]) as report:
+    given = snakemake.input
+    measured = [
+        Measured(
+            sampler=name,
+            quality=of_sampler(given.quality, name),
+            inversion=of_sampler(given.inversion, name),
+            reconstruction=of_sampler(given.reconstruction, name),
+            speed=read_benchmark_json(f"results/{snakemake.wildcards.experiment}/measure/speed/{name}.json"),
+        )
+        for name in snakemake.params.samplers
+    ]
+    floors = Floors(clean=of_sampler(given.floors, "floor"), noisy=of_sampler(given.floors, "floor-noisy"))
+    likelihood = [read_json(path) for path in given.likelihood]
+    write_csv(snakemake.output.csv, table(snakemake.wildcards.experiment, measured, floors, likelihood))

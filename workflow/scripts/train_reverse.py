@@ -1,0 +1,62 @@
+"""Train a reverse model against its frozen flow."""
+
+import dataclasses
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from baselines import load_flow
+from biflow import ReverseModel, save_reverse
+from biflow.training import calibrate, reverse_loss, reverse_spec, validation_measure
+from nfbench.config import DataConfig, ReverseConfig, build
+from nfbench.data.datasets import load
+from nfbench.device import resolve_device, resolve_precision
+from nfbench.files import atomic_path, sha256_file
+from nfbench.job import job
+from nfbench.provenance import config_hash, provenance
+from nfbench.train.batches import ResidentBatches
+from nfbench.train.loop import Trainer
+
+with job(snakemake.log[0], snakemake.threads) as report:
+    config = build(ReverseConfig, snakemake.params.model)
+    device = resolve_device(snakemake.params.device or "auto")
+    precision = resolve_precision(snakemake.params.precision or "auto", device)
+    seed = int(snakemake.wildcards.seed)
+    splits = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data)))
+    flow, flow_meta = load_flow(snakemake.input.flow)
+    flow.requires_grad_(False).to(device)
+
+    torch.manual_seed(seed)
+    model = ReverseModel(reverse_spec(config, flow)).to(device)
+    calibrate(model, flow, splits.train, seed)
+    resume = Path(snakemake.output.weights).with_suffix(".resume.pt")
+    trained = Trainer(
+        model,
+        reverse_loss(snakemake.wildcards.method, flow, config.label_drop),
+        ResidentBatches(splits.train, config.training.batch_size, seed, device),
+        config.training,
+        seed=seed,
+        device=device,
+        precision=precision,
+        evaluate=validation_measure(flow, splits.validation),
+        resume=resume,
+        report=report,
+    ).run()
+
+    meta = {
+        "training": {
+            "seconds": trained.seconds,
+            "seed": seed,
+            "steps": config.training.steps,
+            "method": snakemake.wildcards.method,
+            "config": config_hash(snakemake.params.model),
+            "flow_sha256": sha256_file(snakemake.input.flow),
+            "flow_seconds": flow_meta["training"]["seconds"],
+        },
+        "provenance": provenance(device, precision),
+    }
+    with atomic_path(snakemake.output.curve) as temporary:
+        pd.DataFrame(trained.curve).to_csv(temporary, index=False)
+    save_reverse(snakemake.output.weights, trained.model, meta)
+    resume.unlink(missing_ok=True)
