@@ -7,6 +7,7 @@ from torch import Tensor
 
 from biflow.checkpoint import load_reverse
 from biflow.model import ReverseModel
+from nfbench.errors import UserError
 from nfbench.sample.sampler import Sampled
 
 
@@ -38,10 +39,10 @@ class OneStep:
         """Evaluate the network once; see `nfbench.sample.sampler.Sampler`.
 
         Raises:
-            ValueError: guidance is asked of a model that was trained without it.
+            UserError: guidance is asked of a model that was trained without it.
         """
         if guidance:
-            raise ValueError(f"{self.name} was trained without guidance; its scale must be 0")
+            raise UserError(f"{self.name} was trained without guidance; set its scale to 0.")
         calls = 0
 
         def count(*_: object) -> None:

@@ -23,7 +23,7 @@ class Draw:
     """Samples as a model left them, before the one clamp.
 
     Attributes:
-        images: float32, (n, c, H, W), nominally in [-1, 1].
+        images: floating, (n, c, H, W), nominally in [-1, 1].
         labels: the classes asked for, int64, (n,); -1 throughout for an unconditional model.
         cost: nfe, token_steps, sweeps and score_evaluations, averaged over batches.
     """
@@ -80,7 +80,7 @@ def draw(
     for indices in batches(n, batch_size):
         z, y = inputs_of(sampler, seed, indices, device, dtype)
         out = sampler.sample(z, y, guidance)
-        images.append(out.images.float().cpu().numpy())
+        images.append(out.images.cpu().numpy())
         labels.append(np.full(len(z), -1) if y is None else y.cpu().numpy())
         outs.append(out)
         report(f"{indices.stop}/{n} images")
@@ -106,7 +106,7 @@ def to_sample_set(drawn: Draw, meta: dict[str, Any]) -> SampleSet:
     """
     images = torch.from_numpy(drawn.images)
     finite = torch.isfinite(images).flatten(1).all(dim=1)
-    whole = torch.where(finite[:, None, None, None], images, torch.tensor(-1.0))
+    whole = images.masked_fill(~finite[:, None, None, None], -1.0)
     converted, clipped = to_uint8(whole)
     counts = {
         "n": len(images),

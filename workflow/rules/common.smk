@@ -1,14 +1,19 @@
 # Functions that the rules share; the rules themselves are in the other files.
+import dataclasses
 import os
 import re
 import sys
+from os import environ
 from pathlib import Path
 
 import yaml
 
-sys.path.insert(0, workflow.basedir)  # lets a checkout run without being installed
+# Lets a checkout run without being installed, its scripts too, also in an environment made by conda.
+sys.path.insert(0, workflow.basedir)
+SEARCHED = [workflow.basedir, environ.get("PYTHONPATH")]
+environ["PYTHONPATH"] = os.pathsep.join(filter(None, SEARCHED))
 
-from nfbench.config import check, read_experiment
+from nfbench.config import ExperimentConfig, build, check, read_experiment
 from nfbench.errors import UserError
 
 ROOT = Path(workflow.basedir)
@@ -16,8 +21,15 @@ SPACES = ["effnet", "classifier"]
 FIGURES = ["samples", "quality_speed", "trajectory", "nearest", "training"]
 
 
+def canonical(value):
+    """Sort the keys of nested settings, so that their order in the file starts no rule again."""
+    if isinstance(value, dict):
+        return {key: canonical(value[key]) for key in sorted(value)}
+    return value
+
+
 def load_experiments():
-    """Return {experiment: values}, the active configuration first, each checked against the schema."""
+    """Return {experiment: values, defaults filled in}, each file checked against the schema."""
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
     source = ", ".join(str(path) for path in workflow.configfiles)
     check(config, schema, source)
@@ -30,14 +42,14 @@ def load_experiments():
                 raise UserError(
                     f"{source}: sampler '{sampler}' needs the section 'reverse.{base_name(sampler)}'."
                 )
-        loaded[name] = values
+        loaded[name] = canonical(dataclasses.asdict(build(ExperimentConfig, values)))
     if active not in loaded:
         raise UserError(f"{source}: 'experiments' must contain '{active}', this file's experiment.")
     return loaded
 
 
 def base_name(sampler):
-    """Return a sampler's name without "+denoise"."""
+    """Return the name of a sampler without its denoising suffix."""
     return sampler.removesuffix("+denoise")
 
 
@@ -62,7 +74,7 @@ def setting(*keys):
     def look_up(wildcards):
         value = EXPERIMENTS[wildcards.experiment]
         for key in keys:
-            value = value.get(key) if hasattr(value, "get") else value[key]
+            value = value[key]
         return value
 
     return look_up
@@ -98,6 +110,57 @@ def true_inverse_of(wildcards):
     """Return the samples that a sampler's are compared with: learned reverses with the denoised inverse."""
     sampler = "sequential+denoise" if is_learned(wildcards.sampler) else "sequential"
     return f"results/{wildcards.experiment}/sample/{sampler}/seed{wildcards.seed}.npy"
+
+
+def classifier_of(wildcards):
+    return f"results/{wildcards.experiment}/measure/classifier.safetensors"
+
+
+def per_seed(pattern, **values):
+    """Return an input function that expands a pattern over the experiment's seeds."""
+    return lambda w: expand(pattern, experiment=w.experiment, seed=seeds(w), **values)
+
+
+def measured(stage, names):
+    """Return an input function for one measurement of the given samplers at every seed."""
+    return lambda w: expand(
+        "results/{experiment}/measure/{stage}/{name}/seed{seed}.json",
+        experiment=w.experiment,
+        stage=stage,
+        name=names(w),
+        seed=seeds(w),
+    )
+
+
+def learned_methods(wildcards):
+    return sorted({base_name(s) for s in samplers(wildcards) if is_learned(s)})
+
+
+def reverse_models(suffix):
+    """Return an input function for the learned reverses' files at every seed."""
+    return lambda w: expand(
+        "results/{experiment}/reverse/{method}/seed{seed}.{suffix}",
+        experiment=w.experiment,
+        method=learned_methods(w),
+        seed=seeds(w),
+        suffix=suffix,
+    )
+
+
+def first_seed_of(pattern):
+    """Return an input function for every sampler's file at the first seed."""
+    return lambda w: expand(pattern, experiment=w.experiment, sampler=samplers(w), seed=first_seed(w))
+
+
+def figure_output(name, caption):
+    """Return a figure's PNG, shown in the HTML report, and PDF."""
+    path = f"results/figures/{{experiment}}/{name}"
+    return report(
+        f"{path}.png",
+        caption=f"../report/{caption}.rst",
+        category="Figures",
+        labels={"experiment": "{experiment}", "figure": name.replace("_", " ")},
+    )
 
 
 def all_figures():

@@ -4,6 +4,8 @@ rule rebuild_fashion14:
         "results/fashion14/data/fashion14.npz",
     log:
         "results/fashion14/logs/rebuild_fashion14.log",
+    conda:
+        "../../environment.yml"
     params:
         folder=config["data"].get("folder"),
     script:

@@ -9,6 +9,8 @@ rule train_forward:
         "results/{experiment}/logs/train_forward/seed{seed}.log",
     benchmark:
         "results/{experiment}/job_cost/train_forward/seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
     # Two trainings on the same cores slow each other down many times over.
     threads: workflow.cores
     resources:

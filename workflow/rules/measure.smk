@@ -6,6 +6,8 @@ rule train_classifier:
         weights="results/{experiment}/measure/classifier.safetensors",
     log:
         "results/{experiment}/logs/train_classifier.log",
+    conda:
+        "../../environment.yml"
     threads: workflow.cores
     resources:
         gpu=1,
@@ -15,10 +17,6 @@ rule train_classifier:
         device=setting("device"),
     script:
         "../scripts/train_classifier.py"
-
-
-def classifier_of(wildcards):
-    return f"results/{wildcards.experiment}/measure/classifier.safetensors"
 
 
 rule measure_reference:
@@ -34,6 +32,8 @@ rule measure_reference:
         "results/{experiment}/logs/measure_reference/{space}.log",
     benchmark:
         "results/{experiment}/job_cost/measure_reference/{space}.tsv"
+    conda:
+        "../../environment.yml"
     resources:
         gpu=1,
     params:
@@ -63,10 +63,12 @@ rule measure_quality:
         "results/{experiment}/logs/measure_quality/{source}/seed{seed}.log",
     benchmark:
         "results/{experiment}/job_cost/measure_quality/{source}/seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
     resources:
         gpu=1,
     params:
-        quality=setting("quality"),
+        kid_subsets=setting("quality", "kid_subsets"),
         device=setting("device"),
     script:
         "../scripts/measure_quality.py"
@@ -84,6 +86,8 @@ rule measure_inversion:
         "results/{experiment}/measure/inversion/{sampler}/seed{seed}.json",
     log:
         "results/{experiment}/logs/measure_inversion/{sampler}/seed{seed}.log",
+    conda:
+        "../../environment.yml"
     resources:
         gpu=1,
     params:
@@ -101,6 +105,8 @@ rule measure_reconstruction:
         "results/{experiment}/measure/reconstruction/{method}/seed{seed}.json",
     log:
         "results/{experiment}/logs/measure_reconstruction/{method}/seed{seed}.log",
+    conda:
+        "../../environment.yml"
     resources:
         gpu=1,
     params:
@@ -119,6 +125,8 @@ rule measure_likelihood:
         "results/{experiment}/measure/likelihood/seed{seed}.json",
     log:
         "results/{experiment}/logs/measure_likelihood/seed{seed}.log",
+    conda:
+        "../../environment.yml"
     resources:
         gpu=1,
     params:
@@ -145,6 +153,8 @@ rule measure_speed:
         "results/{experiment}/measure/speed/{sampler}.json",
     log:
         "results/{experiment}/logs/measure_speed/{sampler}.log",
+    conda:
+        "../../environment.yml"
     threads: workflow.cores
     resources:
         gpu=1,

@@ -1,50 +1,3 @@
-def per_seed(pattern, **values):
-    """Return an input function that expands a pattern over the experiment's seeds."""
-    return lambda w: expand(pattern, experiment=w.experiment, seed=seeds(w), **values)
-
-
-def measured(stage, names):
-    """Return an input function for one measurement of the given samplers at every seed."""
-    return lambda w: expand(
-        "results/{experiment}/measure/{stage}/{name}/seed{seed}.json",
-        experiment=w.experiment,
-        stage=stage,
-        name=names(w),
-        seed=seeds(w),
-    )
-
-
-def learned_methods(wildcards):
-    return sorted({base_name(s) for s in samplers(wildcards) if is_learned(s)})
-
-
-def reverse_models(suffix):
-    """Return an input function for the learned reverses' files at every seed."""
-    return lambda w: expand(
-        "results/{experiment}/reverse/{method}/seed{seed}.{suffix}",
-        experiment=w.experiment,
-        method=learned_methods(w),
-        seed=seeds(w),
-        suffix=suffix,
-    )
-
-
-def first_seed_of(pattern):
-    """Return an input function for every sampler's file at the first seed."""
-    return lambda w: expand(pattern, experiment=w.experiment, sampler=samplers(w), seed=first_seed(w))
-
-
-def figure_output(name, caption):
-    """Return a figure's PNG, shown in the HTML report, and PDF."""
-    path = f"results/figures/{{experiment}}/{name}"
-    return report(
-        f"{path}.png",
-        caption=f"../report/{caption}.rst",
-        category="Figures",
-        labels={"experiment": "{experiment}", "figure": name.replace("_", " ")},
-    )
-
-
 rule report_table:
     """Collect everything measured of one experiment, one row a sampler."""
     input:
@@ -66,6 +19,8 @@ rule report_table:
         csv="results/{experiment}/report/table1.csv",
     log:
         "results/{experiment}/logs/report_table.log",
+    conda:
+        "../../environment.yml"
     params:
         samplers=samplers,
     script:
@@ -87,6 +42,8 @@ rule join_tables:
         markdown="results/table1.md",
     log:
         "results/logs/join_tables.log",
+    conda:
+        "../../environment.yml"
     script:
         "../scripts/join_tables.py"
 
@@ -101,6 +58,8 @@ rule plot_samples:
         pdf="results/figures/{experiment}/samples.pdf",
     log:
         "results/{experiment}/logs/plot_samples.log",
+    conda:
+        "../../environment.yml"
     params:
         samplers=samplers,
         data=setting("data"),
@@ -118,6 +77,8 @@ rule plot_quality_speed:
         pdf="results/figures/{experiment}/quality_speed.pdf",
     log:
         "results/{experiment}/logs/plot_quality_speed.log",
+    conda:
+        "../../environment.yml"
     params:
         spaces=setting("quality", "spaces"),
     script:
@@ -140,6 +101,8 @@ rule plot_trajectory:
         pdf="results/figures/{experiment}/trajectory.pdf",
     log:
         "results/{experiment}/logs/plot_trajectory.log",
+    conda:
+        "../../environment.yml"
     params:
         data=setting("data"),
         methods=learned_methods,
@@ -157,6 +120,8 @@ rule plot_nearest:
         pdf="results/figures/{experiment}/nearest.pdf",
     log:
         "results/{experiment}/logs/plot_nearest.log",
+    conda:
+        "../../environment.yml"
     params:
         samplers=samplers,
         data=setting("data"),
@@ -175,6 +140,8 @@ rule plot_training:
         pdf="results/figures/{experiment}/training.pdf",
     log:
         "results/{experiment}/logs/plot_training.log",
+    conda:
+        "../../environment.yml"
     params:
         methods=learned_methods,
     script:
@@ -198,6 +165,8 @@ rule keep_reference:
         "results/{experiment}/logs/keep_reference/{device}.log",
     wildcard_constraints:
         device="cpu|cuda|h100|h200",
+    conda:
+        "../../environment.yml"
     params:
         config=lambda w: EXPERIMENTS[w.experiment],
     script:

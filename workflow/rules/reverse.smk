@@ -12,6 +12,8 @@ rule train_reverse:
         "results/{experiment}/logs/train_reverse/{method}/seed{seed}.log",
     benchmark:
         "results/{experiment}/job_cost/train_reverse/{method}/seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
     threads: workflow.cores
     resources:
         gpu=1,

@@ -12,10 +12,14 @@ rule draw_samples:
         "results/{experiment}/job_cost/draw_samples/{sampler}/seed{seed}.tsv"
     wildcard_constraints:
         sampler=alternatives(UNDENOISED),
+    conda:
+        "../../environment.yml"
     resources:
         gpu=1,
     params:
-        sampling=setting("sampling"),
+        n_samples=setting("sampling", "n_samples"),
+        batch_size=setting("sampling", "batch_size"),
+        guidance=setting("sampling", "guidance"),
         device=setting("device"),
     script:
         "../scripts/draw_samples.py"
@@ -37,10 +41,12 @@ rule denoise_samples:
         "results/{experiment}/job_cost/denoise_samples/{sampler}/seed{seed}.tsv"
     wildcard_constraints:
         sampler=alternatives(UNDENOISED),
+    conda:
+        "../../environment.yml"
     resources:
         gpu=1,
     params:
-        sampling=setting("sampling"),
+        batch_size=setting("sampling", "batch_size"),
         device=setting("device"),
     script:
         "../scripts/denoise_samples.py"
@@ -52,6 +58,8 @@ rule draw_floor:
         samples="results/{experiment}/sample/{floor}/seed{seed}.npz",
     log:
         "results/{experiment}/logs/draw_floor/{floor}/seed{seed}.log",
+    conda:
+        "../../environment.yml"
     params:
         data=setting("data"),
         sigma=setting("forward", "sigma"),

@@ -5,7 +5,6 @@ import torch
 
 from baselines import load_flow
 from baselines.tarflow.denoise import denoise
-from nfbench.config import SamplingConfig, build
 from nfbench.device import resolve_device
 from nfbench.job import job
 from nfbench.provenance import provenance
@@ -20,13 +19,12 @@ from nfbench.sample.sample_set import (
 )
 
 with job(snakemake.log[0], snakemake.threads) as report:
-    config = build(SamplingConfig, snakemake.params.sampling)
-    device = resolve_device(snakemake.params.device or "auto")
+    device = resolve_device(snakemake.params.device)
     flow, _ = load_flow(snakemake.input.flow)
     flow.to(device)
     noisy, samples = read_draw(snakemake.input.unclamped), read_sample_set(snakemake.input.samples)
     clean = []
-    for indices in batches(len(noisy), config.batch_size):
+    for indices in batches(len(noisy), snakemake.params.batch_size):
         chosen = slice(indices.start, indices.stop)
         x = torch.from_numpy(noisy[chosen]).to(device)
         y = torch.from_numpy(samples.labels[chosen]).to(device)

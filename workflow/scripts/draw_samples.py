@@ -2,7 +2,6 @@
 
 import biflow  # noqa: F401, registers the learned reverses
 from baselines import make_sampler
-from nfbench.config import SamplingConfig, build
 from nfbench.device import resolve_device
 from nfbench.files import sha256_file
 from nfbench.job import job
@@ -11,23 +10,23 @@ from nfbench.sample.sample_set import draw, to_sample_set, write_draw, write_sam
 from nfbench.train.checkpoint import read_meta
 
 with job(snakemake.log[0], snakemake.threads) as report:
-    config = build(SamplingConfig, snakemake.params.sampling)
-    device = resolve_device(snakemake.params.device or "auto")
+    guidance = snakemake.params.guidance
+    device = resolve_device(snakemake.params.device)
     seed = int(snakemake.wildcards.seed)
     sampler = make_sampler(snakemake.wildcards.sampler, snakemake.input.weights).to(device)
     drawn = draw(
         sampler,
         seed=seed,
-        n=config.n_samples,
-        batch_size=config.batch_size,
-        guidance=config.guidance,
+        n=snakemake.params.n_samples,
+        batch_size=snakemake.params.batch_size,
+        guidance=guidance,
         device=device,
         report=report,
     )
     meta = {
         "sampler": sampler.name,
         "seed": seed,
-        "guidance": config.guidance,
+        "guidance": guidance,
         "parameters": sampler.n_parameters,
         "model_sha256": sha256_file(snakemake.input.weights),
         "training": read_meta(snakemake.input.weights)["training"],

@@ -39,7 +39,7 @@ def mean_or_none(per_image):
 
 
 with job(snakemake.log[0], snakemake.threads) as report:
-    device = resolve_device(snakemake.params.device or "auto")
+    device = resolve_device(snakemake.params.device)
     name, seed = snakemake.wildcards.sampler, int(snakemake.wildcards.seed)
     flow, _ = load_flow(snakemake.input.flow)
     images = torch.from_numpy(read_draw(snakemake.input.unclamped))

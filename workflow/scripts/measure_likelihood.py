@@ -13,7 +13,7 @@ from nfbench.measure.likelihood import noise_floor
 from nfbench.provenance import provenance
 
 with job(snakemake.log[0], snakemake.threads) as report:
-    device = resolve_device(snakemake.params.device or "auto")
+    device = resolve_device(snakemake.params.device)
     flow, meta = load_flow(snakemake.input.flow)
     test = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data))).test
     nll = held_out_nll(flow.to(device), test)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from nfbench.config import QualityConfig, build
 from nfbench.device import resolve_device
 from nfbench.files import write_json
 from nfbench.job import job
@@ -13,8 +12,7 @@ from nfbench.provenance import provenance
 from nfbench.sample.sample_set import read_sample_set
 
 with job(snakemake.log[0], snakemake.threads) as report:
-    config = build(QualityConfig, snakemake.params.quality)
-    device = resolve_device(snakemake.params.device or "auto")
+    device = resolve_device(snakemake.params.device)
     samples = read_sample_set(snakemake.input.samples)
     classifier = snakemake.input.classifier
     result = {"samples": samples.meta, "spaces": {}, "label_accuracy": None, "reason": None}
@@ -32,7 +30,7 @@ with job(snakemake.log[0], snakemake.threads) as report:
                 device=device,
                 report=report,
             )
-            result["spaces"][space] = compare(features, reference, kid_subsets=config.kid_subsets)
+            result["spaces"][space] = compare(features, reference, kid_subsets=snakemake.params.kid_subsets)
             report(f"{space}: {result['spaces'][space]}")
         if (samples.labels >= 0).all():
             model = load_classifier(classifier).to(device)

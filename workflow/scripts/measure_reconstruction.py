@@ -18,7 +18,7 @@ from nfbench.sample.sample_set import batches
 BATCH_SIZE = 500
 
 with job(snakemake.log[0], snakemake.threads) as report, torch.no_grad():
-    device = resolve_device(snakemake.params.device or "auto")
+    device = resolve_device(snakemake.params.device)
     flow = load_flow(snakemake.input.flow)[0].to(device)
     reverse = load_reverse(snakemake.input.model)[0].to(device)
     test = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data))).test

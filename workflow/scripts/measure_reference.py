@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from nfbench.config import DataConfig, QualityConfig, build
+from nfbench.config import DataConfig, build
 from nfbench.data.datasets import balanced_indices, load
 from nfbench.device import resolve_device
 from nfbench.job import job
@@ -12,15 +12,14 @@ from nfbench.measure.quality import write_reference
 REFERENCE_SEED = 0  # the reference is part of the instrument, and the same for every seed
 
 with job(snakemake.log[0], snakemake.threads) as report:
-    config = build(QualityConfig, snakemake.params.quality)
     train = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data))).train
-    reference = train.subset(balanced_indices(train.labels, config.n_reference, REFERENCE_SEED))
+    reference = train.subset(balanced_indices(train.labels, snakemake.params.n_reference, REFERENCE_SEED))
     space, classifier = snakemake.wildcards.space, snakemake.input.classifier
     features = extract(
         space,
         reference.images,
         classifier=classifier,
-        device=resolve_device(snakemake.params.device or "auto"),
+        device=resolve_device(snakemake.params.device),
         report=report,
     )
     write_reference(

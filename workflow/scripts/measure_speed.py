@@ -24,7 +24,7 @@ with job(snakemake.log[0], threads=0) as report:
             *(sys.executable, "-m", "pytest", str(SUITE), "-q", "-p", "no:cacheprovider"),
             *("--benchmark-only", f"--benchmark-json={temporary}"),
             *("--sampler", snakemake.wildcards.sampler, checkpoint, snakemake.input.weights),
-            *("--device", resolve_device(snakemake.params.device or "auto").type),
+            *("--device", resolve_device(snakemake.params.device).type),
             *("--max-seconds", str(config.max_seconds), "--min-rounds", str(config.min_rounds)),
             *(word for size in config.batch_sizes for word in ("--batch-size", str(size))),
         ]

@@ -21,7 +21,7 @@ with job(snakemake.log[0], snakemake.threads) as report:
         epochs=config.epochs,
         batch_size=config.batch_size,
         lr=config.learning_rate,
-        device=resolve_device(snakemake.params.device or "auto"),
+        device=resolve_device(snakemake.params.device),
         report=report,
     )
     save_classifier(snakemake.output.weights, model)

@@ -19,8 +19,8 @@ from nfbench.train.loop import Trainer
 
 with job(snakemake.log[0], snakemake.threads) as report:
     config = build(ForwardConfig, snakemake.params.forward)
-    device = resolve_device(snakemake.params.device or "auto")
-    precision = resolve_precision(snakemake.params.precision or "auto", device)
+    device = resolve_device(snakemake.params.device)
+    precision = resolve_precision(snakemake.params.precision, device)
     seed = int(snakemake.wildcards.seed)
     splits = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data)))
 

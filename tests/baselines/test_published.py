@@ -1,0 +1,169 @@
+"""Parity with the published TARFlow code, by numbers that it gave on a tiny model."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from baselines import load_published, make_sampler
+from baselines.tarflow.denoise import denoise
+from nfbench.data.pixels import dequantise
+from nfbench.errors import UserError
+from nfbench.measure.likelihood import bits_per_dim
+
+TOLERANCE = 5e-5
+VARIABLE = "NFBENCH_PARITY_FIXTURE"
+
+
+@pytest.fixture(scope="module")
+def published():
+    path = os.environ.get(VARIABLE)
+    if not path:
+        pytest.skip(f"{VARIABLE} does not name the file with the published code's numbers")
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
+
+
+@pytest.fixture
+def numbers(published):
+    return lambda name: torch.from_numpy(published[name])
+
+
+@pytest.fixture
+def state(published):
+    return {
+        name.removeprefix("state/"): torch.from_numpy(value)
+        for name, value in published.items()
+        if name.startswith("state/")
+    }
+
+
+def variant(state, published, name):
+    """Return the flow of one of the fixture's variants."""
+    state = dict(state)
+    head_dim = 16 if name == "h4" else 64
+    if name == "uncond":
+        state = {key: value for key, value in state.items() if "class_embed" not in key}
+    if name == "vp":
+        for key in [key for key in state if "proj_out" in key]:
+            state[key] = state[key][12:]
+        state["var"] = torch.from_numpy(published["vp/var"])
+    return load_published(state, patch_size=2, head_dim=head_dim, sigma=0.1)
+
+
+def labels(numbers, name):
+    return {"drop": numbers("drop/y"), "ynone": None}.get(name, numbers("main/y"))
+
+
+def close(actual, expected):
+    torch.testing.assert_close(actual, expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ["main", "drop", "ynone", "h4", "vp", "uncond"])
+def test_forward_states_log_determinant_loss_and_gradient(state, published, numbers, name):
+    flow = variant(state, published, name)
+    x = numbers("main/x").requires_grad_()
+    code = flow.encode(x, labels(numbers, name))
+    loss = flow.loss(code)
+    if name == "vp":
+        # The published loss leaves the prior's variance out; ours is the likelihood.
+        loss = 0.5 * code.z.square().mean() - code.logdet.mean()
+    close(code.z.detach(), numbers(f"{name}/forward/z"))
+    close(torch.stack(code.states).detach(), numbers(f"{name}/forward/outputs"))
+    close(code.logdet.detach(), numbers(f"{name}/forward/logdet"))
+    close(loss.detach(), numbers(f"{name}/forward/loss"))
+    close(torch.autograd.grad(loss, x)[0], numbers(f"{name}/forward/grad_x"))
+
+
+def test_gradients_of_weights(state, published, numbers):
+    flow = variant(state, published, "main")
+    flow.loss(flow.encode(numbers("main/x"), numbers("main/y"))).backward()
+    names = [key for key in published if key.startswith("main/forward/grad/")]
+    assert len(names) == 20
+    for key in names:
+        close(flow.get_parameter(key.removeprefix("main/forward/grad/")).grad, numbers(key))
+
+
+GUIDED = {
+    "g0": ({}, 0.0),
+    "g0_temp0.7": ({"attention_temperature": 0.7}, 0.0),
+    "g1.5_ab": ({}, 1.5),
+    "g1.5_ab_annealed": ({"annealed": True}, 1.5),
+    "g1.5_ab_temp0.7": ({"attention_temperature": 0.7}, 1.5),
+    "g1.5_ab_annealed_temp0.7": ({"annealed": True, "attention_temperature": 0.7}, 1.5),
+    "g1.5_a": ({"guide": "a"}, 1.5),
+    "g1.5_b": ({"guide": "b"}, 1.5),
+    "ynone_g0": ({}, 0.0),
+    "ynone_g1.5_ab_temp0.7": ({"attention_temperature": 0.7}, 1.5),
+}
+
+
+@pytest.mark.parametrize("name", GUIDED)
+def test_sequential_inverse(state, published, numbers, name):
+    options, guidance = GUIDED[name]
+    y = None if name.startswith("ynone") else numbers("main/y")
+    sampler = make_sampler("sequential", variant(state, published, "main"), **options)
+    close(sampler.sample(numbers("rev/z0"), y, guidance).images, numbers(f"rev/{name}"))
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "options", "guidance"),
+    [
+        ("vp", "vp/rev_g0", {}, 0.0),
+        ("vp", "vp/rev_g1.5_ab", {}, 1.5),
+        ("uncond", "uncond/rev_g0", {}, 0.0),
+        ("uncond", "uncond/rev_g1.5_temp0.7", {"attention_temperature": 0.7}, 1.5),
+        ("uncond", "uncond/rev_g1.5_temp1", {}, 1.5),
+        ("h4", "h4/rev_g1.5_annealed_temp0.7", {"annealed": True, "attention_temperature": 0.7}, 1.5),
+    ],
+)
+def test_sequential_inverse_of_variants(state, published, numbers, model, name, options, guidance):
+    y = None if model == "uncond" else numbers("main/y")
+    sampler = make_sampler("sequential", variant(state, published, model), **options)
+    close(sampler.sample(numbers("rev/z0"), y, guidance).images, numbers(name))
+
+
+@pytest.mark.parametrize(("name", "strength"), [("lr1.0", 1.0), ("lr1.4", 1.4), ("drop_lr1.0", 1.0)])
+def test_denoising(state, published, numbers, name, strength):
+    flow = variant(state, published, "main")
+    y = numbers("drop/y") if name.startswith("drop") else numbers("main/y")
+    sigma = float(published["denoise/sigma"])
+    close(denoise(flow, numbers("denoise/in"), y, strength, sigma), numbers(f"denoise/{name}"))
+
+
+def test_running_prior_variance(state, published, numbers):
+    flow = variant(state, published, "vp")
+    flow.update_prior(numbers("vp/forward/z"))
+    close(flow.var, numbers("vp/var_after_update"))
+
+
+def test_bits_per_dimension(state, published, numbers):
+    flow = variant(state, published, "main")
+    x = dequantise(numbers("bpd/img_uint8"), numbers("bpd/u"))
+    close(x, numbers("bpd/x_dequant"))
+    code = flow.encode(x, None)
+    expected = numbers("bpd/bpd")
+    close(bits_per_dim(code.z, code.logdet).mean().to(expected.dtype), expected.mean())
+
+
+def test_a_published_file_tells_its_patch_size_and_noise(tmp_path):
+    from baselines import TarFlow, TarFlowSpec
+
+    flow = TarFlow(TarFlowSpec(1, 8, 2, 64, 2, 1, n_classes=3))
+    path = tmp_path / "toy_model_2_64_2_1_0.15.pth"
+    torch.save(flow.state_dict() | {"blocks.0.attn_mask": torch.ones(16, 16).tril()}, path)
+    loaded = load_published(path)
+    assert loaded.spec.sigma == pytest.approx(0.15)
+    assert (loaded.spec.n_tokens, loaded.spec.token_dim, loaded.spec.n_classes) == (16, 4, 3)
+    x = torch.randn(2, 1, 8, 8)
+    assert torch.equal(loaded.encode(x).z, flow.encode(x).z)
+
+
+def test_a_state_dict_that_does_not_fit_is_refused_in_one_sentence(tmp_path):
+    with pytest.raises(UserError, match="patch size of the state dict is not known"):
+        load_published({})
+    with pytest.raises(UserError, match="no published TARFlow"):
+        load_published({"weight": torch.zeros(1)}, patch_size=2)
+    with pytest.raises(UserError, match="does not exist"):
+        load_published(tmp_path / "none_model_2_64_2_1_0.10.pth")

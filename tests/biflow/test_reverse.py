@@ -1,0 +1,118 @@
+"""The reverse model, its objective and its sampler."""
+
+import pytest
+import torch
+
+from baselines import make_sampler, samplers
+from biflow import load_reverse, save_reverse
+from biflow.layers import rotary_angles, rotate
+from biflow.objectives import hidden_alignment, trajectory
+from nfbench.errors import UserError
+from nfbench.sample.sample_set import draw
+
+
+def test_rotation_keeps_lengths_and_sees_only_offsets():
+    angles = rotary_angles(4, 8).double()
+    q, k = torch.randn(2, 16, 8, dtype=torch.float64)
+    turned_q = rotate(q[:1].expand(16, 8), angles.cos(), angles.sin())
+    turned_k = rotate(k[:1].expand(16, 8), angles.cos(), angles.sin())
+    torch.testing.assert_close(turned_q.norm(dim=1), q[0].norm().expand(16))
+    scores = turned_q @ turned_k.T
+    # token 5 is row 1, column 1; both pairs are one row and one column apart
+    torch.testing.assert_close(scores[0, 5], scores[10, 15])
+    torch.testing.assert_close(scores[1, 4], scores[6, 9])
+    assert not torch.isclose(scores[0, 5], scores[0, 1])
+
+
+def test_every_output_depends_on_every_input_token(model, z, y):
+    jacobian = torch.autograd.functional.jacobian(lambda v: model(v[None], y[:1])[0].sum(dim=1), z[0])
+    assert (jacobian.abs().sum(dim=2) > 0).all()
+
+
+def test_a_fresh_model_has_identity_groups():
+    from biflow import demo_reverse
+
+    model = demo_reverse()
+    z = torch.randn(2, 49, 4)
+    states = model.hidden_states(z, None)
+    no_class = sum(group.classes.weight[-1] for group in (*model.groups, model.denoising_group))
+    torch.testing.assert_close(states[-1], model.embed(z) + model.position + no_class)
+    assert torch.equal(model(z), model.out.linear.bias.expand(2, 49, 4))
+
+
+def test_no_label_is_minus_one_and_labels_matter(model, z):
+    assert torch.equal(model(z, None), model(z, torch.full((5,), -1)))
+    assert not torch.isclose(model(z, torch.zeros(5, dtype=torch.long)), model(z, None)).all()
+
+
+def test_the_trajectory_is_the_flow_s_own(flow, y):
+    x = torch.randn(5, 1, 6, 6, dtype=torch.float64)
+    noisy = x + 0.1
+    path = trajectory(flow, x, noisy, y)
+    code = flow.encode(noisy, y)
+    assert torch.equal(path.z, code.z)
+    assert torch.equal(flow.to_images(path.clean), x)
+    assert torch.equal(flow.to_images(path.states[-1]), noisy)
+    for i, state in enumerate(path.states[:-1]):
+        assert torch.equal(state, code.states[-2 - i])
+
+
+def test_alignment_vanishes_where_every_state_is_met_and_weighs_errors_by_rms(model, flow, z, y):
+    reversal = model.reverse(z, y)
+    from biflow.objectives import Trajectory
+
+    model.target_rms.copy_(torch.tensor([1.0, 2.0, 4.0]))
+    met = [s * rms for s, rms in zip(reversal.states, model.target_rms, strict=True)]
+    perfect = Trajectory(clean=reversal.x, states=met, z=z)
+    assert hidden_alignment(model, perfect, y).item() == pytest.approx(0.0, abs=1e-24)
+    off = [s + 0.5 * rms for s, rms in zip(met, model.target_rms, strict=True)]
+    loss = hidden_alignment(model, Trajectory(reversal.x + 0.5, off, z), y)
+    assert loss.item() == pytest.approx(4 * 0.25)
+
+
+def test_the_objective_reaches_every_parameter(model, flow, y):
+    x = torch.randn(5, 1, 6, 6, dtype=torch.float64)
+    hidden_alignment(model, trajectory(flow, x, x, y), y).backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_sampling_is_one_evaluation_without_the_heads(model, z, y):
+    sampler = make_sampler("biflow", model)
+    out = sampler.sample(z, y)
+    assert out.nfe == 1
+    assert torch.equal(out.images, model.to_images(model(z, y)))
+    model.heads = None
+    assert torch.equal(sampler.sample(z, y).images, out.images)
+    with pytest.raises(UserError, match="trained without guidance"):
+        sampler.sample(z, y, guidance=1.0)
+
+
+def test_image_i_is_the_same_at_any_batch_size(model):
+    options = {"seed": 3, "n": 7, "device": torch.device("cpu"), "dtype": torch.float64}
+    sampler = make_sampler("biflow", model)
+    one_by_one, at_once = (draw(sampler, batch_size=size, **options).images for size in (1, 7))
+    torch.testing.assert_close(torch.from_numpy(one_by_one), torch.from_numpy(at_once), rtol=0, atol=1e-12)
+
+
+def test_checkpoint_round_trip(model, tmp_path, z, y):
+    model, z = model.float(), z.float()
+    path = tmp_path / "reverse.safetensors"
+    save_reverse(path, model, {"training": {"seconds": 2.0}})
+    loaded, meta = load_reverse(path)
+    assert loaded.spec == model.spec
+    assert meta["training"]["seconds"] == 2.0
+    assert torch.equal(loaded(z, y), model(z, y))
+    with pytest.raises(UserError, match="kind 'biflow-reverse'; expected 'tarflow'"):
+        make_sampler("sequential", path)
+
+
+def test_parameters_of_sampling_leave_the_heads_out(model):
+    heads = sum(p.numel() for p in model.heads.parameters())
+    total = sum(p.numel() for p in model.parameters())
+    assert make_sampler("biflow", model).n_parameters == total - heads
+
+
+def test_unknown_samplers_are_told_with_the_nearest_name():
+    with pytest.raises(UserError, match="Unknown sampler 'sequental'; did you mean 'sequential'"):
+        make_sampler("sequental", None)
+    assert {"sequential", "sequential+denoise", "biflow"} <= set(samplers())

@@ -1,0 +1,142 @@
+"""Experiment files: one sentence for every mistake, and schema and dataclasses that agree."""
+
+import dataclasses
+import typing
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nfbench import config
+from nfbench.config import ExperimentConfig, build, check, read_experiment
+from nfbench.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+FILES = sorted((ROOT / "config").glob("*.yaml"))
+SECTIONS = {
+    "data": config.DataConfig,
+    "forward": config.ForwardConfig,
+    "sampling": config.SamplingConfig,
+    "quality": config.QualityConfig,
+    "speed": config.SpeedConfig,
+}
+
+
+@pytest.fixture
+def values():
+    return yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_experiment_file_is_valid_and_named_after_its_experiment(path):
+    values = read_experiment(path, SCHEMA)
+    built = build(ExperimentConfig, values)
+    assert built.experiment == path.stem
+    assert built.forward.training.steps == values["forward"]["training"]["steps"]
+
+
+def schema_of(*path):
+    node = SCHEMA
+    for key in path:
+        node = node["properties"][key]
+        if "$ref" in node:
+            node = SCHEMA["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    return node
+
+
+@pytest.mark.parametrize(
+    ("path", "cls"),
+    [
+        ((), ExperimentConfig),
+        *(((name,), cls) for name, cls in SECTIONS.items()),
+        (("quality", "classifier"), config.ClassifierConfig),
+        (("forward", "training"), config.TrainingConfig),
+        (("reverse", "biflow"), config.ReverseConfig),
+    ],
+    ids=str,
+)
+def test_schema_and_dataclass_have_the_same_keys_and_required_ones(path, cls):
+    node = schema_of(*path)
+    assert set(node["properties"]) == set(typing.get_type_hints(cls))
+    required = {f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING}
+    assert set(node["required"]) == required
+
+
+def described(node):
+    for name, child in node.get("properties", {}).items():
+        yield name, "description" in child or "$ref" in child
+        yield from described(child)
+
+
+def test_every_key_is_described():
+    nodes = [SCHEMA, *SCHEMA["$defs"].values()]
+    assert [name for node in nodes for name, told in described(node) if not told] == []
+
+
+def test_the_schema_s_samplers_and_data_sets_are_those_that_exist():
+    import biflow  # noqa: F401 - registers the learned samplers
+    from baselines import samplers
+    from nfbench.data.datasets import datasets
+    from nfbench.measure.features import spaces
+
+    allowed = schema_of("sampling", "samplers")["items"]["enum"]
+    assert set(allowed) == set(samplers())
+    assert set(schema_of("data", "name")["enum"]) == set(datasets())
+    assert set(schema_of("quality", "spaces")["items"]["enum"]) == set(spaces())
+
+
+def change(values, path, value):
+    *parents, last = path.split(".")
+    for key in parents:
+        values = values[key]
+    values[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("sedes", [0], "x.yaml: unknown key 'sedes'; did you mean 'seeds'?"),
+        ("forward.sgima", 0.1, "x.yaml: unknown key 'sgima' in 'forward'; did you mean 'sigma'?"),
+        (
+            "forward.training.optimiser",
+            "adamw",
+            "x.yaml: unknown key 'optimiser' in 'forward.training'; did you mean 'optimizer'?",
+        ),
+        (
+            "sampling.samplers",
+            ["sequental"],
+            "x.yaml: 'sampling.samplers.0' is 'sequental'; did you mean 'sequential'?",
+        ),
+        ("data.name", "mnist", "x.yaml: 'data.name' is 'mnist'; known: fashion14, fashion, digits."),
+        ("seeds", [], "x.yaml: 'seeds' is not allowed: [] should be non-empty."),
+        (
+            "forward.sigma",
+            "0.1",
+            "x.yaml: 'forward.sigma' is not allowed: '0.1' is not of type 'number'.",
+        ),
+    ],
+)
+def test_a_mistake_is_told_in_one_sentence_with_its_place(values, path, value, sentence):
+    change(values, path, value)
+    with pytest.raises(UserError) as caught:
+        check(values, SCHEMA, "x.yaml")
+    assert str(caught.value) == sentence
+
+
+def test_a_missing_key_is_named(values):
+    del values["forward"]["sigma"]
+    with pytest.raises(UserError, match=r"^x.yaml: the key 'sigma' is missing in 'forward'; add it\.$"):
+        check(values, SCHEMA, "x.yaml")
+
+
+def test_missing_broken_and_empty_files_are_told(tmp_path):
+    with pytest.raises(UserError, match="There is no experiment file"):
+        read_experiment(tmp_path / "none.yaml", SCHEMA)
+    path = tmp_path / "broken.yaml"
+    path.write_text("seeds: [0")
+    with pytest.raises(UserError, match="not valid YAML"):
+        read_experiment(path, SCHEMA)
+    path.write_text("")
+    with pytest.raises(UserError, match="must hold keys and values"):
+        read_experiment(path, SCHEMA)

@@ -1,0 +1,169 @@
+"""The real workflow on the tiny experiment, and what it says to a user's mistakes."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from nfbench.report.tables import COLUMNS
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ROOT / "config/tiny.yaml"
+
+
+def snakemake(folder, *arguments, config=TINY):
+    """Run the workflow with results under `folder`; returns the finished process."""
+    command = [
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
+        *("--directory", str(folder), "--cores", "all", *arguments),
+        *(("--configfile", str(config)) if config else ()),
+    ]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def rules_to_run(output):
+    """Return the rule names of a dry run's table of jobs."""
+    table = output[output.index("Job stats:") :].split("total")[0].splitlines()
+    return {line.split()[0] for line in table[3:] if line.strip()}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Return a folder in which the tiny experiment has run from nothing."""
+    folder = tmp_path_factory.mktemp("workflow")
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_everything_promised_is_there(finished):
+    results = finished / "results"
+    rows = pd.read_csv(results / "table1.csv")
+    assert list(rows.columns) == list(COLUMNS)
+    assert rows["sampler"].tolist() == ["sequential", "sequential+denoise", "biflow"]
+    measured = ["fd_effnet", "kid_effnet", "fd_classifier", "label_accuracy", "nll_nats_per_dim"]
+    measured += ["ms_per_image_batch1", "images_per_second_batch64", "speedup_batch1", "commit"]
+    assert rows[measured].notna().all(axis=None)
+    assert rows["nfe"].tolist() == [15, 15, 1]
+    assert rows["fd_effnet_std"].isna().all()  # one seed has no spread
+    assert rows["n_samples"].eq(100).all()
+    assert (results / "table1.md").read_text().count("\n") > 20
+    figures = sorted(path.name for path in (results / "figures/tiny").iterdir())
+    names = ["nearest", "quality_speed", "samples", "training", "trajectory"]
+    assert figures == sorted(f"{name}.{suffix}" for name in names for suffix in ("png", "pdf"))
+    assert not list(results.rglob("*.resume.pt"))
+
+
+def test_logs_show_the_progress_of_the_training(finished):
+    log = (finished / "results/tiny/logs/train_forward/seed0.log").read_text()
+    assert "images/s" in log
+    assert "validation_nll_nats_per_dim" in log
+
+
+def test_a_second_run_does_nothing(finished):
+    done = snakemake(finished)
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_the_exact_inverse_sends_samples_back_to_their_noise(finished):
+    path = finished / "results/tiny/measure/inversion/sequential/seed0.json"
+    assert json.loads(path.read_text())["residual"] < 1e-4
+
+
+def test_the_reference_folder_holds_table_figures_and_manifest(finished):
+    target = "results/reference/tiny-cpu/manifest.json"
+    done = snakemake(finished, target)
+    assert done.returncode == 0, done.stderr
+    folder = (finished / target).parent
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert set(manifest["files"]) >= {"table1.csv", "table1.md", "figures/samples.png"}
+    assert all((folder / name).is_file() for name in manifest["files"])
+    assert manifest["config"]["experiment"] == "tiny"
+
+
+def test_a_changed_setting_runs_what_depends_on_it_and_no_more(finished, tmp_path):
+    values = yaml.safe_load(TINY.read_text())
+    values["quality"]["kid_subsets"] = 6
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(values))
+    done = snakemake(finished, "-n", config=config)
+    assert done.returncode == 0
+    rules = rules_to_run(done.stdout + done.stderr)
+    assert {"measure_quality", "report_table", "join_tables"} <= rules
+    assert not {"train_forward", "train_reverse", "draw_samples", "measure_speed"} & rules
+
+
+def test_nothing_of_the_default_experiment_leaks_into_another(tmp_path):
+    values = yaml.safe_load(TINY.read_text())
+    del values["speed"]["max_seconds"]  # the default's own value must not take its place
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(values))
+    done = snakemake(tmp_path, "-n", config=config)
+    assert done.returncode == 0
+    assert "fashion14" not in done.stdout + done.stderr
+    default = snakemake(tmp_path, "-n", config=None)
+    assert default.returncode == 0
+    assert "results/fashion14/" in default.stdout + default.stderr
+    assert "tiny" not in (default.stdout + default.stderr).replace(str(tmp_path), "")
+
+
+def test_rule_names_tell_the_story(tmp_path):
+    done = snakemake(tmp_path, "-n", "results/table1.csv")
+    assert rules_to_run(done.stdout + done.stderr) == {
+        *("train_forward", "train_reverse", "train_classifier", "draw_samples", "draw_floor"),
+        *("denoise_samples", "measure_reference", "measure_quality", "measure_inversion"),
+        *("measure_reconstruction", "measure_likelihood", "measure_speed"),
+        *("report_table", "join_tables"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"sedes": [0]}, "unknown key 'sedes'; did you mean 'seeds'?"),
+        ({"sampling": {"samplers": ["sequental"], "n_samples": 10}}, "did you mean 'sequential'?"),
+        ({"data": {"name": "fashion41", "validation_size": 10}}, "did you mean 'fashion14'?"),
+        ({"reverse": {}}, "sampler 'biflow' needs the section 'reverse.biflow'"),
+        ({"experiments": ["digits"]}, "'experiments' must contain 'tiny'"),
+        ({"experiments": ["tiny", "nowhere"]}, "There is no experiment file"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_a_bad_experiment_file_is_refused_in_one_sentence(tmp_path, change, sentence):
+    config = tmp_path / "bad.yaml"
+    config.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | change))
+    done = snakemake(tmp_path, "-n", config=config)
+    assert done.returncode != 0
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert sentence in errors[0]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("broken", "target", "sentence"),
+    [
+        ("forward/seed0.safetensors", "measure/likelihood/seed0.json", "is corrupt"),
+        ("sample/biflow/seed0.npz", "measure/quality/biflow/seed0.json", "is no sample set or is corrupt"),
+        ("measure/reference/effnet.npz", "measure/quality/biflow/seed0.json", "is corrupt"),
+    ],
+)
+def test_a_corrupt_file_stops_its_rule_with_a_sentence(finished, tmp_path, broken, target, sentence):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    path, target = folder / "results/tiny" / broken, f"results/tiny/{target}"
+    path.write_bytes(path.read_bytes()[:200])
+    (folder / target).unlink()
+    done = snakemake(folder, target, "--rerun-triggers", "mtime")
+    assert done.returncode != 0
+    assert f"error: {'Checkpoint ' if broken.endswith('safetensors') else ''}" in done.stderr
+    assert sentence in done.stderr
+    assert "Traceback (most recent call last)" not in done.stderr.split("CalledProcessError")[0]
+    assert not (folder / target).exists()
