@@ -50,7 +50,7 @@ def load_experiments():
 
 def base_name(sampler):
     """Return the name of a sampler without its denoising suffix."""
-    return sampler.removesuffix("+denoise")
+    return sampler.partition("+")[0]
 
 
 def is_learned(sampler):
