@@ -91,7 +91,7 @@ class QualityConfig:
     n_reference: int
     spaces: list[str]
     classifier: ClassifierConfig
-    kid_subsets: int = 50
+    kid_subsets: int = 25
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class SpeedConfig:
     """The wall-clock measurement."""
 
     batch_sizes: list[int]
-    max_seconds: float = 10.0
+    max_seconds: float = 4.0
     min_rounds: int = 5
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from nfbench.report.style import PAGE_WIDTH, series
 
@@ -28,28 +30,47 @@ def show_image(axes: Axes, image: np.ndarray) -> None:
 
 def image_rows(
     rows: Sequence[tuple[str, np.ndarray]],
-    column_titles: Sequence[str] | None = None,
-    caption: str | None = None,
+    column_titles: Sequence[str],
+    rows_per_group: int | None = None,
 ) -> Figure:
-    """Lay images out in named rows: [(name, uint8 (n, c, H, W)), ...], the same n in every row."""
-    n = len(rows[0][1])
-    side = (PAGE_WIDTH - 1.1) / n
-    figure, grid = plt.subplots(
-        len(rows),
-        n,
-        figsize=(PAGE_WIDTH, side * len(rows) + 0.3),
-        squeeze=False,
-        gridspec_kw={"wspace": 0.06, "hspace": 0.06},
-    )
-    for line, (name, images) in zip(grid, rows, strict=True):
-        for axes, image in zip(line, images, strict=True):
-            show_image(axes, image)
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7)
-    for axes, title in zip(grid[0], column_titles or [], strict=False):
-        axes.set_title(title, fontsize=6, pad=2)
-    if caption:
-        figure.supxlabel(caption, fontsize=7, y=0.0, va="top")
+    """Lay images out in named rows: [(name, uint8 (n, c, H, W)), ...], the same n in every row.
+
+    Args:
+        column_titles: n of them; written aslant where they would not fit side by side.
+        rows_per_group: rows that belong together; groups are set apart.
+    """
+    n = len(column_titles)
+    side = min(0.6, (PAGE_WIDTH - 1.0) / n)
+    groups = len(rows) // (rows_per_group or len(rows))
+    figure = plt.figure(figsize=(side * n, side * (len(rows) + 0.25 * (groups - 1))))
+    outer = figure.add_gridspec(groups, 1, left=0, right=1, bottom=0, top=1, hspace=0.06)
+    for group in range(groups):
+        members = rows[group * len(rows) // groups : (group + 1) * len(rows) // groups]
+        inner = outer[group].subgridspec(len(members), n, wspace=0.05, hspace=0.05)
+        for line, (name, images) in enumerate(members):
+            for column, image in enumerate(images):
+                axes = figure.add_subplot(inner[line, column])
+                show_image(axes, image)
+                if column == 0:
+                    axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7)
+                if group == line == 0:
+                    _column_title(axes, column_titles[column], aslant=side < 0.5)
     return figure
+
+
+def _column_title(axes: Axes, title: str, aslant: bool) -> None:
+    if aslant:
+        axes.set_title(title, fontsize=6, pad=2, rotation=40, ha="left", va="bottom", x=0.3)
+    else:
+        axes.set_title(title, fontsize=7, pad=3)
+
+
+def log_axis(axis: Axis) -> None:
+    """Scale an axis logarithmically and label it with plain numbers: 1, 2, 5, 10, ..."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def quality_against_speed(rows: pd.DataFrame, spaces: dict[str, str]) -> Figure:
@@ -63,8 +84,9 @@ def quality_against_speed(rows: pd.DataFrame, spaces: dict[str, str]) -> Figure:
     for axes, (space, title) in zip(grid[0], spaces.items(), strict=True):
         _quality_panel(axes, rows, space)
         axes.set_title(title)
-    grid[0, 0].legend(loc="best")
     figure.tight_layout()
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", ncol=len(labels), bbox_to_anchor=(0.5, 0.0))
     return figure
 
 
@@ -83,12 +105,9 @@ def _quality_panel(axes: Axes, rows: pd.DataFrame, space: str) -> None:
     floor, noisy = rows[f"fd_{space}_floor"].iloc[0], rows[f"fd_{space}_floor_noisy"].iloc[0]
     axes.axhline(floor, color="0.3", linewidth=0.8, linestyle="--", label="real images")
     axes.axhline(noisy, color="0.6", linewidth=0.8, linestyle=":", label="real images + flow noise")
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlabel="latency at batch 1 (ms an image)",
-        ylabel="Fréchet distance",
-    )
+    log_axis(axes.xaxis)
+    log_axis(axes.yaxis)
+    axes.set(xlabel="latency at batch 1 (ms an image)", ylabel="Fréchet distance")
 
 
 def training_curves(forward: list[pd.DataFrame], reverse: dict[str, list[pd.DataFrame]]) -> Figure:
@@ -108,7 +127,8 @@ def training_curves(forward: list[pd.DataFrame], reverse: dict[str, list[pd.Data
         for seed, curve in enumerate(curves):
             style = series(index + 1) | {"label": method if seed == 0 else None}
             right.plot(curve["seconds"], curve["validation_reconstruction_mse"], **style)
-    right.set(xlabel="training time (s)", ylabel="validation reconstruction MSE", yscale="log")
+    log_axis(right.yaxis)
+    right.set(xlabel="training time (s)", ylabel="validation reconstruction MSE")
     if reverse:
         right.legend()
     figure.tight_layout()
@@ -129,23 +149,23 @@ def nearest_training_images(
         all_distances: nearest distances of whole sets, e.g. samples and test images.
     """
     n = len(samples)
-    figure = plt.figure(figsize=(PAGE_WIDTH, 2.9))
-    grid = figure.add_gridspec(3, n, height_ratios=[1, 1, 1.6], hspace=0.25, wspace=0.06)
-    for column in range(n):
-        for line, images in enumerate((samples, neighbours)):
+    figure = plt.figure(figsize=(PAGE_WIDTH, 2.6))
+    outer = figure.add_gridspec(2, 1, height_ratios=[1, 1.2], hspace=0.35)
+    grid = outer[0].subgridspec(2, n, wspace=0.06, hspace=0.06)
+    for line, (name, images) in enumerate((("sample", samples), ("nearest", neighbours))):
+        for column, image in enumerate(images):
             axes = figure.add_subplot(grid[line, column])
-            show_image(axes, images[column])
+            show_image(axes, image)
             if column == 0:
-                name = ("sample", "nearest")[line]
                 axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7)
             if line == 1:
                 axes.set_xlabel(f"{distances[column]:.0f}", fontsize=6, labelpad=1)
-    axes = figure.add_subplot(grid[2, :])
-    bins = np.linspace(0, max(values.max() for values in all_distances.values()), 60)
+    axes = figure.add_subplot(outer[1])
+    bins = np.linspace(0, max(values.max() for values in all_distances.values()), 50)
     for index, (name, values) in enumerate(all_distances.items()):
         color = series(index)["color"]
-        label = f"{name} (median {np.median(values):.1f})"
+        label = f"{name}, median {np.median(values):.1f}"
         axes.hist(values, bins, histtype="step", density=True, color=color, label=label)
     axes.set(xlabel="RMS distance to the nearest training image (grey levels)", ylabel="density")
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure

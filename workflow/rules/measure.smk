@@ -38,7 +38,7 @@ rule measure_reference:
         gpu=1,
     params:
         data=setting("data"),
-        quality=setting("quality"),
+        n_reference=setting("quality", "n_reference"),
         device=setting("device"),
     script:
         "../scripts/measure_reference.py"

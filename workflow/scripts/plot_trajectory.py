@@ -47,4 +47,5 @@ with job(snakemake.log[0]) as report, torch.no_grad():
             rows.append((name, torch.stack([to_grey(image[i]) for image in images]).numpy()))
     middle = [f"$x_{k}$" for k in range(1, flow.spec.blocks)]
     titles = ["clean", "$x_0$, noisy", *middle, "$z$"]
-    style.save(figures.image_rows(rows, titles), snakemake.output.png, snakemake.output.pdf)
+    figure = figures.image_rows(rows, titles, rows_per_group=len(ways))
+    style.save(figure, snakemake.output.png, snakemake.output.pdf)
