@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from biflow.model import ReverseModel, ReverseSpec
-from nfbench.train.checkpoint import load_checkpoint, save_checkpoint
+from nfbench.train.checkpoint import load_model, save_checkpoint
 
 KIND = "biflow-reverse"
 
@@ -22,7 +22,4 @@ def load_reverse(path: str | Path) -> tuple[ReverseModel, dict[str, Any]]:
     Raises:
         UserError: the file is missing, corrupt or no reverse model.
     """
-    state, meta = load_checkpoint(path, KIND)
-    model = ReverseModel(ReverseSpec(**meta["architecture"]))
-    model.load_state_dict(state)
-    return model.eval(), meta
+    return load_model(path, KIND, lambda architecture: ReverseModel(ReverseSpec(**architecture)))

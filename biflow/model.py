@@ -76,7 +76,8 @@ class Group(nn.Module):
 
     def forward(self, h: Tensor, y: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         if self.classes is not None:
-            h = h + self.classes(y % self.classes.num_embeddings)[:, None]
+            no_class = self.classes.num_embeddings - 1
+            h = h + self.classes(torch.where(y < 0, no_class, y))[:, None]
         for layer in self.layers:
             h = layer(h, cos, sin)
         return h

@@ -29,7 +29,9 @@ class Trajectory:
 def trajectory(flow: TarFlow, x: Tensor, noisy: Tensor, y: Tensor | None) -> Trajectory:
     """Follow noisy images (B, c, H, W) through the flow; `x` are the same images without noise."""
     patch_size = flow.spec.patch_size
-    code = flow.encode(noisy, y)
+    # In full precision also in a mixed-precision training: rounding would add up over the blocks.
+    with torch.autocast(noisy.device.type, enabled=False):
+        code = flow.encode(noisy, y)
     forward_states = [images_to_tokens(noisy, patch_size), *code.states[:-1]]
     return Trajectory(
         clean=images_to_tokens(x, patch_size),

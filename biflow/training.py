@@ -60,18 +60,22 @@ def reverse_loss(
 
 
 @torch.no_grad()
-def held_out_path(flow: TarFlow, data: Dataset) -> tuple[Trajectory, Tensor]:
-    """Return the way of held-out images through the flow, with noise fixed per image, and their labels."""
+def held_out_path(flow: TarFlow, data: Dataset, indices: range) -> tuple[Trajectory, Tensor]:
+    """Return the way of some held-out images through the flow, and their labels.
+
+    Image i's noise depends on i alone, so that every reverse model is given the same noise.
+    """
     device = flow.var.device
-    x = to_float(data.images)
-    noise = latent_noise(0, range(len(x)), x.shape[1:], stream="forward-noise").to(x.dtype)
-    y = torch.from_numpy(data.labels).to(device)
+    chosen = data.subset(indices)
+    x = to_float(chosen.images)
+    noise = latent_noise(0, indices, x.shape[1:], stream="forward-noise").to(x.dtype)
+    y = torch.from_numpy(chosen.labels).to(device)
     return trajectory(flow, x.to(device), (x + flow.spec.sigma * noise).to(device), y), y
 
 
 def validation_measure(flow: TarFlow, data: Dataset) -> Callable[[nn.Module], dict[str, float]]:
     """Return what the training loop evaluates: errors on the first validation images."""
-    path, y = held_out_path(flow, data.subset(range(min(VALIDATION_IMAGES, len(data)))))
+    path, y = held_out_path(flow, data, range(min(VALIDATION_IMAGES, len(data))))
 
     def measure(model: ReverseModel) -> dict[str, float]:
         reversal = model.reverse(path.z, y)

@@ -141,12 +141,12 @@ def check(values: dict[str, Any], schema: dict[str, Any], source: str) -> None:
         UserError: one sentence that names the file, the key, and the nearest thing that is allowed.
     """
     from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
 
     errors = list(Draft202012Validator(schema).iter_errors(values))
     if errors:
-        error = min(errors, key=lambda e: (e.validator != "additionalProperties", len(e.path)))
-        raise UserError(f"{source}: {_sentence(best_match([error]) or error)}")
+        # A misspelt key is also a missing one: tell the cause, not what follows from it.
+        first = min(errors, key=lambda error: (error.validator != "additionalProperties", len(error.path)))
+        raise UserError(f"{source}: {_sentence(first)}")
 
 
 def _sentence(error: Any) -> str:

@@ -6,9 +6,6 @@ import torch
 
 from nfbench.errors import UserError
 
-DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("auto", "fp32", "bf16")
-
 
 def resolve_device(wanted: str) -> torch.device:
     """Turn "auto", "cpu" or "cuda" into a device; "auto" takes the GPU where there is one.

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -37,6 +38,11 @@ def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON; NaN is refused, since JSON has none (use None)."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def finite_or_none(value: float) -> float | None:
+    """Return None for a value that is not finite: a cell that stays empty."""
+    return value if math.isfinite(value) else None
 
 
 def read_json(path: str | Path) -> Any:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +11,13 @@ from nfbench.errors import UserError
 
 
 @contextmanager
-def job(log: str | Path, threads: int = 1) -> Iterator[Callable[[str], None]]:
+def job(log: str | Path, threads: int | None = None) -> Iterator[Callable[[str], None]]:
     """Run a script's body with its progress shown on the terminal and kept in its log file.
 
     Args:
         log: the rule's log file; written anew.
-        threads: how many threads the rule was given; torch is held to them.
+        threads: how many threads the rule was given, to which torch is held; None for a script that
+            computes nothing with torch, which is then not even imported.
 
     Yields:
         A function that reports one line.
@@ -24,7 +26,8 @@ def job(log: str | Path, threads: int = 1) -> Iterator[Callable[[str], None]]:
         SystemExit: with status 1 after a `UserError`, whose sentence is shown without a traceback.
     """
     logger = _logger(Path(log))
-    _limit_threads(threads)
+    if threads is not None:
+        _limit_threads(threads)
     try:
         yield logger.info
     except UserError as error:
@@ -36,6 +39,12 @@ def job(log: str | Path, threads: int = 1) -> Iterator[Callable[[str], None]]:
     except Exception:
         logger.exception("a defect in the suite, not in your input:")
         raise SystemExit(1) from None
+
+
+def progress(done: int, total: int, started: float) -> str:
+    """Tell how far a loop over images is; `started` is its start by time.monotonic()."""
+    rate = done / max(time.monotonic() - started, 1e-9)
+    return f"{done}/{total} images  {rate:.0f} images/s  {(total - done) / rate:.0f} s left"
 
 
 def _logger(path: Path) -> logging.Logger:
@@ -55,7 +64,6 @@ def _logger(path: Path) -> logging.Logger:
 
 
 def _limit_threads(threads: int) -> None:
-    if threads > 0:
-        import torch
+    import torch
 
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)

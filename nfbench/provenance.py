@@ -28,11 +28,15 @@ def _git(*arguments: str) -> str | None:
 
 @cache
 def commit() -> str | None:
-    """Return the commit of this source tree, with "+dirty" where tracked files differ from it."""
-    head = _git("rev-parse", "--short=12", "HEAD")
-    if head is None:
-        return None
-    return head + ("+dirty" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    """Return the commit of this source tree, with "+dirty" where tracked files differ.
+
+    Kept results do not count: a run that renews them does not make the next one dirty.
+    """
+    top = _git("rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != REPOSITORY:
+        return None  # installed inside some other project's checkout
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
+    return f"{_git('rev-parse', '--short=12', 'HEAD')}{'+dirty' if changed else ''}"
 
 
 def device_name(device: str | torch.device) -> str:

@@ -29,7 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="images per call, repeatable (default: 1 for latency and 64 for throughput)",
     )
-    group.addoption("--device", default="cpu", help="torch device to time on (default: cpu)")
+    group.addoption("--guidance", type=float, default=0.0, metavar="W", help="scale of guidance (default: 0)")
+    group.addoption("--device", default="cpu", help="auto, cpu or cuda (default: cpu)")
     group.addoption(
         "--min-rounds",
         type=int,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines.tarflow.model import TarFlow, TarFlowSpec
-from nfbench.train.checkpoint import load_checkpoint, save_checkpoint
+from nfbench.train.checkpoint import load_model, save_checkpoint
 
 KIND = "tarflow"
 
@@ -22,10 +22,7 @@ def load_flow(path: str | Path) -> tuple[TarFlow, dict[str, Any]]:
     Raises:
         UserError: the file is missing, corrupt or no TARFlow.
     """
-    state, meta = load_checkpoint(path, KIND)
-    flow = TarFlow(TarFlowSpec(**meta["architecture"]))
-    flow.load_state_dict(state)
-    return flow.eval(), meta
+    return load_model(path, KIND, lambda architecture: TarFlow(TarFlowSpec(**architecture)))
 
 
 def as_flow(model: TarFlow | str | Path) -> TarFlow:

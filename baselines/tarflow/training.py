@@ -1,6 +1,5 @@
 """Maximum-likelihood training of the forward flow (arXiv:2412.06329, section 2.3)."""
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -11,12 +10,23 @@ from nfbench.config import ForwardConfig
 from nfbench.data.datasets import Dataset, Splits
 from nfbench.data.noise import latent_noise
 from nfbench.data.pixels import to_float
+from nfbench.errors import UserError
+from nfbench.measure.likelihood import nll_nats_per_dim
 
 VALIDATION_IMAGES = 1000
 
 
 def flow_spec(config: ForwardConfig, splits: Splits) -> TarFlowSpec:
-    """Describe the flow that an experiment asks for, sized by its images."""
+    """Describe the flow that an experiment asks for, sized by its images.
+
+    Raises:
+        UserError: the patches do not tile the images.
+    """
+    if splits.image_size % config.patch_size:
+        raise UserError(
+            f"patch_size {config.patch_size} does not divide the {splits.image_size} pixels of the images;"
+            " change 'forward.patch_size'."
+        )
     return TarFlowSpec(
         channels=splits.channels,
         image_size=splits.image_size,
@@ -72,9 +82,8 @@ def held_out_nll(flow: TarFlow, data: Dataset, batch_size: int = 500) -> Tensor:
         noise = latent_noise(0, indices, x.shape[1:], stream="forward-noise").to(x.dtype)
         y = torch.from_numpy(data.labels[chosen]).to(device)
         code = flow.encode((x + flow.spec.sigma * noise).to(device), y)
-        prior = code.z.square() / flow.var + flow.var.log()
-        per_image.append(0.5 * (prior.mean(dim=(1, 2)) + math.log(2 * math.pi)) - code.logdet)
-    return torch.cat(per_image).cpu()
+        per_image.append(nll_nats_per_dim(code.z, code.logdet, flow.var).cpu())
+    return torch.cat(per_image)
 
 
 def validation_measure(data: Dataset) -> Callable[[nn.Module], dict[str, float]]:

@@ -82,7 +82,7 @@ def statistics(features: np.ndarray) -> Statistics:
 def frechet(a: Statistics, b: Statistics) -> float:
     """Return |mu_a - mu_b|^2 + tr(sigma_a + sigma_b - 2 (sigma_a sigma_b)^1/2).
 
-    Rounding may leave a value slightly below zero; it is not clamped. About 3 s at 1280 features.
+    Rounding may leave a value slightly below zero; it is not clamped. Seconds at 1280 features.
 
     Raises:
         ValueError: the spaces have different dimensions.

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:  # reading a benchmark's file needs no torch, whose import takes seconds
+    import torch
 
 from nfbench.errors import UserError
 from nfbench.files import read_json
@@ -18,8 +19,10 @@ from nfbench.files import read_json
 BUSY_CORES = 0.25
 
 
-def synchronise(device: torch.device | str) -> None:
+def synchronise(device: "torch.device | str") -> None:
     """Wait until the device has done all that it was given; a CPU always has."""
+    import torch
+
     device = torch.device(device)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -27,7 +30,7 @@ def synchronise(device: torch.device | str) -> None:
         torch.mps.synchronize()
 
 
-def timed(call: Callable[[], Any], device: torch.device | str) -> Callable[[], None]:
+def timed(call: Callable[[], Any], device: "torch.device | str") -> Callable[[], None]:
     """Return a function that makes the call and waits for the device: what a timer is to time."""
 
     def run() -> None:
@@ -54,7 +57,7 @@ class WarmUp:
 
 def warm_up(
     call: Callable[[], Any],
-    device: torch.device | str,
+    device: "torch.device | str",
     *,
     min_calls: int = 3,
     min_seconds: float = 0.2,

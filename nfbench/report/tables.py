@@ -3,6 +3,7 @@
 A cell that was not measured is empty, never zero.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def _row(
     samples = [quality["samples"] for quality in measured.quality]
     training = [sample["training"] for sample in samples]
     learned = entry(measured.sampler).learned
-    provenance = samples[0]["provenance"]
+    origins = _origins(measured)
     return {
         "experiment": experiment,
         "sampler": measured.sampler,
@@ -108,9 +109,9 @@ def _row(
         "n_samples": samples[0]["n"],
         "seeds": " ".join(str(sample["seed"]) for sample in samples),
         "notes": "; ".join(_notes(measured)),
-        "device": provenance["device"],
-        "precision": provenance["precision"],
-        "commit": provenance["commit"],
+        "device": "; ".join(_distinct(origin["device"] for origin in origins)),
+        "precision": "; ".join(_distinct(origin["precision"] for origin in origins)),
+        "commit": " ".join(_distinct(_commits(measured, origins))),
     }
 
 
@@ -147,6 +148,28 @@ def _speeds(rows: list[dict[str, Any]]) -> dict[str, float | None]:
         "ms_per_image_batch1": None if latency is None else 1e3 * latency / LATENCY_BATCH,
         "images_per_second_batch64": None if batch is None else THROUGHPUT_BATCH / batch,
     }
+
+
+def _origins(measured: Measured) -> list[dict[str, Any]]:
+    """Return the provenance of the model, the samples and the quality of every seed."""
+    return [
+        origin
+        for quality in measured.quality
+        for origin in (
+            quality["samples"]["model_provenance"],
+            quality["samples"]["provenance"],
+            quality["provenance"],
+        )
+    ]
+
+
+def _commits(measured: Measured, origins: list[dict[str, Any]]) -> list[str | None]:
+    return [origin["commit"] for origin in origins] + [row.get("commit") for row in measured.speed]
+
+
+def _distinct(values: Iterable[str | None]) -> list[str]:
+    """Return the values that occur, each once: more than one tells of a row made in several places."""
+    return list(dict.fromkeys(value for value in values if value))
 
 
 def _notes(measured: Measured) -> list[str]:
@@ -192,6 +215,11 @@ def _fastest(rows: pd.DataFrame, column: str, best: str) -> pd.Series | None:
     return rows.loc[values.idxmin() if best == "min" else values.idxmax()]
 
 
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a table as it was written: a commit or a seed that looks like a number stays text."""
+    return pd.read_csv(path, dtype={"commit": str, "seeds": str})
+
+
 def join(paths: list[str]) -> pd.DataFrame:
     """Join the tables of several experiments.
 
@@ -201,7 +229,7 @@ def join(paths: list[str]) -> pd.DataFrame:
     tables = []
     for path in paths:
         try:
-            tables.append(pd.read_csv(path))
+            tables.append(read_table(path))
         except (FileNotFoundError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
             raise UserError(f"Table {path} cannot be read ({error}); run snakemake again.") from None
         if list(tables[-1].columns) != list(COLUMNS):

@@ -1,6 +1,7 @@
 """Sample sets: drawn image by image from (seed, i), clamped once, counted, and stored in 8 bits."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from nfbench.data.noise import balanced_labels, latent_noise
 from nfbench.data.pixels import to_uint8
 from nfbench.errors import UserError
 from nfbench.files import atomic_path
+from nfbench.job import progress
 from nfbench.sample.sampler import Sampled, Sampler
 
 
@@ -77,13 +79,14 @@ def draw(
 ) -> Draw:
     """Draw images 0..n-1 of a seed; what image i shows does not depend on the batch size."""
     images, labels, outs = [], [], []
+    started = time.monotonic()
     for indices in batches(n, batch_size):
         z, y = inputs_of(sampler, seed, indices, device, dtype)
         out = sampler.sample(z, y, guidance)
         images.append(out.images.cpu().numpy())
         labels.append(np.full(len(z), -1) if y is None else y.cpu().numpy())
         outs.append(out)
-        report(f"{indices.stop}/{n} images")
+        report(progress(indices.stop, n, started))
     return Draw(np.concatenate(images), np.concatenate(labels), _mean_cost(outs))
 
 

@@ -3,12 +3,13 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from nfbench.errors import UserError, closest
+
+if TYPE_CHECKING:  # tables ask the registry about names alone, and importing torch takes seconds
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Sampled:
         score_evaluations: forward-and-backward passes spent on denoising.
     """
 
-    images: Tensor
+    images: "Tensor"
     nfe: float
     token_steps: int | None = None
     sweeps: list[float] | None = None
@@ -51,10 +52,10 @@ class Sampler(Protocol):
     def n_parameters(self) -> int:
         """Parameters of the networks that sampling evaluates."""
 
-    def to(self, device: torch.device) -> "Sampler":
+    def to(self, device: "torch.device") -> "Sampler":
         """Move the networks; returns the sampler itself."""
 
-    def sample(self, z: Tensor, y: Tensor | None, guidance: float = 0.0) -> Sampled:
+    def sample(self, z: "Tensor", y: "Tensor | None", guidance: float = 0.0) -> Sampled:
         """Map noise (B, T, D) and class ids (B,), -1 for none, to images (B, c, H, W).
 
         Deterministic: randomness comes in through z and y. Never mutates its arguments.

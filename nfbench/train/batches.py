@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from nfbench.data.datasets import Dataset
+from nfbench.errors import UserError
 
 
 class ResidentBatches:
@@ -12,7 +13,9 @@ class ResidentBatches:
 
     def __init__(self, dataset: Dataset, batch_size: int, seed: int, device: torch.device):
         if batch_size > len(dataset):
-            raise ValueError(f"batch_size {batch_size} exceeds the {len(dataset)} training images")
+            raise UserError(
+                f"batch_size {batch_size} exceeds the {len(dataset)} training images; set a smaller one."
+            )
         self.images = torch.from_numpy(dataset.images).to(device)
         self.labels = torch.from_numpy(dataset.labels).to(device)
         self.batch_size, self.seed = batch_size, seed

@@ -1,6 +1,7 @@
 """Checkpoints that hold their architecture beside their weights and load without pickle."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,26 @@ def load_checkpoint(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dic
     if found != kind:
         raise UserError(f"Checkpoint {path} holds a model of kind '{found}'; expected '{kind}'.")
     return tensors, meta
+
+
+def load_model(
+    path: str | Path, kind: str, build: Callable[[dict[str, Any]], nn.Module]
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Build a model from its stored architecture and give it its weights, in evaluation mode on the CPU.
+
+    Raises:
+        UserError: the file is missing, corrupt, of another kind, or of another version of the model.
+    """
+    state, meta = load_checkpoint(path, kind)
+    try:
+        model = build(meta["architecture"])
+        model.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"Checkpoint {path} is of another version of '{kind}' ({reason}); train it again."
+        ) from None
+    return model.eval(), meta
 
 
 def read_meta(path: str | Path) -> dict[str, Any]:

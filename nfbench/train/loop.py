@@ -47,6 +47,7 @@ class Trainer:
             generator, which is seeded by (seed, step).
         evaluate: measures of the averaged model on validation data, made every `evaluate_every` steps.
         resume: where the unfinished state is kept; removed by the caller once the result is written.
+        resume_key: tells this training from others; a state with another key is not gone on from.
         report: takes a line of progress.
     """
 
@@ -62,11 +63,12 @@ class Trainer:
         precision: str = "fp32",
         evaluate: Evaluate | None = None,
         resume: Path | None = None,
+        resume_key: str = "",
         report: Callable[[str], None] = print,
     ):
         self.model, self.loss, self.batches, self.config = model, loss, batches, config
         self.seed, self.device, self.precision = seed, device, precision
-        self.evaluate, self.resume, self.report = evaluate, resume, report
+        self.evaluate, self.resume, self.resume_key, self.report = evaluate, resume, resume_key, report
         self.optimisers = build_optimisers(model, config)
         self.base_rates = [[g["lr"] for g in opt.param_groups] for opt in self.optimisers]
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
@@ -86,8 +88,10 @@ class Trainer:
         reported = saved = time.monotonic()
         while self.step < self.config.steps:
             started = time.perf_counter()
-            until = min(self.config.steps, self.step - self.step % CHECK_EVERY + CHECK_EVERY)
             first = self.step
+            until = min(
+                self.config.steps, *(first - first % n + n for n in (CHECK_EVERY, self.config.evaluate_every))
+            )
             while self.step < until:
                 self._losses.append(self._advance())
             self._check()  # reads a loss, so the time below covers finished work
@@ -154,6 +158,7 @@ class Trainer:
     def _save(self) -> None:
         """Keep all that the next run needs to go on from this step as if nothing had happened."""
         state = {
+            "key": self.resume_key,
             "step": self.step,
             "seconds": self.seconds,
             "curve": self.curve,
@@ -169,13 +174,16 @@ class Trainer:
         if self.resume is None or not self.resume.is_file():
             return
         try:
-            state = torch.load(self.resume, map_location=self.device, weights_only=True)
-            self.model.load_state_dict(state["model"])
+            state = torch.load(self.resume, map_location="cpu", weights_only=True)
+            key = state["key"]
         except Exception as error:
             raise UserError(
-                f"{self.resume} is no resume file of this training"
-                f" ({str(error).splitlines()[0]}); delete it to start anew."
+                f"{self.resume} is corrupt ({str(error).splitlines()[0]}); delete it to start anew."
             ) from error
+        if key != self.resume_key:
+            self.report(f"starting anew: {self.resume} belongs to a training with other settings")
+            return
+        self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)

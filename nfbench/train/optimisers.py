@@ -30,6 +30,11 @@ def build_optimisers(model: nn.Module, config: TrainingConfig) -> list[Optimizer
         and module.weight.requires_grad
         and min(module.weight.shape) >= MUON_MIN_SIDE
     ]
+    if not inner:
+        raise UserError(
+            f"The model has no linear layer with both sides at least {MUON_MIN_SIDE}, which Muon is for;"
+            " set its optimizer to 'adamw', or its width higher."
+        )
     chosen = {id(p) for p in inner}
     rest = [p for p in trainable if id(p) not in chosen]
     muon = torch.optim.Muon(

@@ -109,3 +109,12 @@ def test_sizes_that_do_not_fit_are_refused():
         TarFlowSpec(1, 6, 4, 16, 1, 1, 8)
     with pytest.raises(ValueError, match="head_dim 5 does not divide width 16"):
         TarFlowSpec(1, 6, 2, 16, 1, 1, 5)
+
+
+def test_a_checkpoint_of_another_version_is_refused(flow, tmp_path):
+    from nfbench.train.checkpoint import save_checkpoint
+
+    path = tmp_path / "old.safetensors"
+    save_checkpoint(path, flow, "tarflow", {"architecture": {"chanels": 1}})
+    with pytest.raises(UserError, match="another version of 'tarflow'"):
+        load_flow(path)

@@ -1,12 +1,15 @@
 """The reverse model, its objective and its sampler."""
 
+import numpy as np
 import pytest
 import torch
 
 from baselines import make_sampler, samplers
 from biflow import load_reverse, save_reverse
 from biflow.layers import rotary_angles, rotate
-from biflow.objectives import hidden_alignment, trajectory
+from biflow.objectives import Trajectory, hidden_alignment, trajectory
+from biflow.training import held_out_path
+from nfbench.data.datasets import Dataset
 from nfbench.errors import UserError
 from nfbench.sample.sample_set import draw
 
@@ -45,6 +48,21 @@ def test_no_label_is_minus_one_and_labels_matter(model, z):
     assert not torch.isclose(model(z, torch.zeros(5, dtype=torch.long)), model(z, None)).all()
 
 
+def test_a_class_that_does_not_exist_is_refused(model, z):
+    with pytest.raises(IndexError):
+        model(z, torch.full((5,), 5))
+
+
+def test_held_out_noise_depends_on_the_image_alone(flow):
+    images = np.random.default_rng(0).integers(0, 256, (6, 1, 6, 6), dtype=np.uint8)
+    data = Dataset("toy", images, np.arange(6, dtype=np.int64) % 4, ("a", "b", "c", "d"))
+    flow = flow.float()
+    whole, y = held_out_path(flow, data, range(6))
+    parts = [held_out_path(flow, data, indices) for indices in (range(2), range(2, 6))]
+    torch.testing.assert_close(torch.cat([path.z for path, _ in parts]), whole.z)
+    assert torch.equal(torch.cat([labels for _, labels in parts]), y)
+
+
 def test_the_trajectory_is_the_flow_s_own(flow, y):
     x = torch.randn(5, 1, 6, 6, dtype=torch.float64)
     noisy = x + 0.1
@@ -59,8 +77,6 @@ def test_the_trajectory_is_the_flow_s_own(flow, y):
 
 def test_alignment_vanishes_where_every_state_is_met_and_weighs_errors_by_rms(model, flow, z, y):
     reversal = model.reverse(z, y)
-    from biflow.objectives import Trajectory
-
     model.target_rms.copy_(torch.tensor([1.0, 2.0, 4.0]))
     met = [s * rms for s, rms in zip(reversal.states, model.target_rms, strict=True)]
     perfect = Trajectory(clean=reversal.x, states=met, z=z)

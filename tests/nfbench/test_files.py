@@ -46,7 +46,7 @@ def test_a_user_s_mistake_is_one_sentence_on_terminal_and_in_the_log(tmp_path, c
     log = tmp_path / "logs" / "rule.log"
 
     def body():
-        with job(log, threads=0) as report:
+        with job(log) as report:
             report("at work")
             raise UserError("The file x is missing; make it.")
 
@@ -61,6 +61,6 @@ def test_a_user_s_mistake_is_one_sentence_on_terminal_and_in_the_log(tmp_path, c
 
 def test_a_defect_keeps_its_traceback(tmp_path):
     log = tmp_path / "rule.log"
-    with pytest.raises(SystemExit), job(log, threads=0):
+    with pytest.raises(SystemExit), job(log):
         raise ZeroDivisionError("one over nought")
     assert "ZeroDivisionError: one over nought" in log.read_text()

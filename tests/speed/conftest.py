@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from nfbench.device import resolve_device
 from nfbench.errors import UserError
 from nfbench.files import sha256_file
 from nfbench.sample.sampler import Sampler, entry
@@ -18,18 +19,20 @@ def random_sampler(name: str, device: str) -> Sampler:
 
 def checkpoint_of(name: str, config: pytest.Config) -> Path | None:
     """Return the checkpoint that the command line gives a sampler, None for random weights."""
-    from baselines import TarFlow
-
-    inverts_a_flow = isinstance(entry(name).demo(), TarFlow)
-    option = "--forward-checkpoint" if inverts_a_flow else "--reverse-checkpoint"
+    option = "--reverse-checkpoint" if entry(name).learned else "--forward-checkpoint"
     path = config.getoption(option)
     return None if path is None else Path(path)
 
 
 @pytest.fixture(scope="session")
-def build_sampler(pytestconfig: pytest.Config) -> Callable[[str], tuple[Sampler, str]]:
+def device(pytestconfig: pytest.Config) -> str:
+    """Return the device to time on; "auto" is the GPU where there is one."""
+    return resolve_device(pytestconfig.getoption("--device")).type
+
+
+@pytest.fixture(scope="session")
+def build_sampler(pytestconfig: pytest.Config, device: str) -> Callable[[str], tuple[Sampler, str]]:
     """Return name -> (sampler on the chosen device, SHA-256 of its checkpoint or "random")."""
-    device = pytestconfig.getoption("--device")
     built: dict[str, tuple[Sampler, str]] = {}
 
     def build(name: str) -> tuple[Sampler, str]:

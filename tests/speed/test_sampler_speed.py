@@ -14,6 +14,7 @@ import torch
 
 from nfbench.data.noise import balanced_labels, latent_noise
 from nfbench.measure.speed import rounds_within, timed, warm_up, watch_others
+from nfbench.provenance import commit
 from nfbench.sample.sampler import Sampler
 
 
@@ -22,10 +23,11 @@ def test_sampler_speed(
     build_sampler: Callable[[str], tuple[Sampler, str]],
     sampler_name: str,
     batch_size: int,
+    device: str,
     pytestconfig: pytest.Config,
 ):
-    device = pytestconfig.getoption("--device")
     max_seconds = pytestconfig.getoption("--max-seconds")
+    guidance = pytestconfig.getoption("--guidance")
     load_average = os.getloadavg()[0]
     sampler, checkpoint = build_sampler(sampler_name)
     z = latent_noise(0, range(batch_size), sampler.latent_shape).float().to(device)
@@ -33,7 +35,7 @@ def test_sampler_speed(
     y = None if n_classes is None else balanced_labels(range(batch_size), n_classes).to(device)
 
     def call() -> None:
-        sampler.sample(z, y)
+        sampler.sample(z, y, guidance)
 
     warm = warm_up(call, device, max_seconds=max_seconds / 2)
     rounds = rounds_within(warm.seconds, max_seconds, pytestconfig.getoption("--min-rounds"))
@@ -44,6 +46,8 @@ def test_sampler_speed(
     benchmark.extra_info.update(
         sampler=sampler_name,
         batch_size=batch_size,
+        guidance=guidance,
+        commit=commit(),
         device=device,
         threads=torch.get_num_threads(),
         torch=torch.__version__,

@@ -17,6 +17,7 @@ from nfbench.config import ExperimentConfig, build, check, read_experiment
 from nfbench.errors import UserError
 
 ROOT = Path(workflow.basedir)
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 SPACES = ["effnet", "classifier"]
 FIGURES = ["samples", "quality_speed", "trajectory", "nearest", "training"]
 
@@ -30,22 +31,50 @@ def canonical(value):
 
 def load_experiments():
     """Return {experiment: values, defaults filled in}, each file checked against the schema."""
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
     source = ", ".join(str(path) for path in workflow.configfiles)
-    check(config, schema, source)
+    check(config, SCHEMA, source)
     active = config["experiment"]
+    if len(workflow.configfiles) == 1:  # of several, laid over each other, none gives the name
+        check_name(active, workflow.configfiles[0])
+    names = config.get("experiments", [active])
+    if active not in names:
+        raise UserError(f"{source}: 'experiments' must contain '{active}', the experiment of this file.")
     loaded = {}
-    for name in config.get("experiments", [active]):
-        values = config if name == active else read_experiment(ROOT / f"config/{name}.yaml", schema)
-        for sampler in values["sampling"]["samplers"]:
-            if is_learned(sampler) and base_name(sampler) not in values["reverse"]:
-                raise UserError(
-                    f"{source}: sampler '{sampler}' needs the section 'reverse.{base_name(sampler)}'."
-                )
+    for name in names:
+        path = source if name == active else ROOT / f"config/{name}.yaml"
+        values = config if name == active else read_experiment(path, SCHEMA)
+        check_name(values["experiment"], path if name != active else f"{active}.yaml")
+        check_models(values, path)
         loaded[name] = canonical(dataclasses.asdict(build(ExperimentConfig, values)))
-    if active not in loaded:
-        raise UserError(f"{source}: 'experiments' must contain '{active}', this file's experiment.")
     return loaded
+
+
+def check_name(experiment, path):
+    """Refuse an experiment that would write into the results of another."""
+    if experiment != Path(path).stem:
+        raise UserError(f"{path}: 'experiment' is '{experiment}'; it must be the name of the file.")
+    if experiment in ("figures", "logs", "reference"):
+        raise UserError(f"{path}: '{experiment}' is a folder of the results; choose another name.")
+
+
+def check_models(values, source):
+    """Refuse models that cannot be built, and samplers whose model the experiment does not train."""
+    models = {"forward": values["forward"]}
+    models |= {f"reverse.{name}": model for name, model in values["reverse"].items()}
+    for name, model in models.items():
+        head_dim = model.get("head_dim", 64)
+        if model["width"] % head_dim:
+            raise UserError(
+                f"{source}: 'head_dim' {head_dim} does not divide 'width' {model['width']} in '{name}'; change one of them."
+            )
+    for sampler in values["sampling"]["samplers"]:
+        method = base_name(sampler)
+        if is_learned(sampler) and method not in values["reverse"]:
+            raise UserError(f"{source}: sampler '{sampler}' needs the section 'reverse.{method}'.")
+        if is_learned(sampler) and values["sampling"].get("guidance"):
+            raise UserError(
+                f"{source}: '{sampler}' is trained without guidance; set 'sampling.guidance' to 0 or leave it out."
+            )
 
 
 def base_name(sampler):
@@ -54,8 +83,8 @@ def base_name(sampler):
 
 
 def is_learned(sampler):
-    """Tell learned reverses from the inverses that need no training."""
-    return base_name(sampler).split("-")[0] in ("biflow", "farmer")
+    """Tell learned reverses, which have a model of their own, from the inverses that need no training."""
+    return base_name(sampler) in SCHEMA["properties"]["reverse"]["properties"]
 
 
 try:
@@ -85,7 +114,28 @@ def library(*patterns):
     return sorted(os.path.relpath(path) for pattern in patterns for path in ROOT.glob(pattern))
 
 
+# What each kind of rule computes with, beside its script.
+DATA_CODE = library("nfbench/data/*.py")
+FLOW_CODE = library("baselines/tarflow/model.py")
+INVERSE_CODE = FLOW_CODE + library(
+    "baselines/tarflow/sequential.py",
+    "baselines/tarflow/counting.py",
+    "baselines/tarflow/guidance.py",
+    "baselines/tarflow/denoise.py",
+)
+REVERSE_CODE = library("biflow/layers.py", "biflow/model.py", "biflow/sampler.py")
+SAMPLE_CODE = library("nfbench/sample/*.py")
+FEATURE_CODE = library(
+    "nfbench/measure/features.py",
+    "nfbench/measure/efficientnet.py",
+    "nfbench/measure/classifier.py",
+    "nfbench/measure/quality.py",
+)
+REPORT_CODE = library("nfbench/report/*.py")
+
+
 def seeds(wildcards):
+    """Return the seeds of an experiment."""
     return EXPERIMENTS[wildcards.experiment]["seeds"]
 
 
@@ -112,7 +162,15 @@ def true_inverse_of(wildcards):
     return f"results/{wildcards.experiment}/sample/{sampler}/seed{wildcards.seed}.npy"
 
 
+def undenoised(wildcards):
+    """Return the samplers without their denoised forms, whose errors of inversion are the same."""
+    return list(dict.fromkeys(base_name(sampler) for sampler in samplers(wildcards)))
+
+
 def classifier_of(wildcards):
+    """Return the domain classifier; the other feature spaces do not wait for it."""
+    if getattr(wildcards, "space", "classifier") != "classifier":
+        return []
     return f"results/{wildcards.experiment}/measure/classifier.safetensors"
 
 
@@ -153,7 +211,7 @@ def first_seed_of(pattern):
 
 
 def figure_output(name, caption):
-    """Return a figure's PNG, shown in the HTML report, and PDF."""
+    """Return the path of a figure's PNG, shown in the HTML report with its caption."""
     path = f"results/figures/{{experiment}}/{name}"
     return report(
         f"{path}.png",

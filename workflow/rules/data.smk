@@ -6,7 +6,5 @@ rule rebuild_fashion14:
         "results/fashion14/logs/rebuild_fashion14.log",
     conda:
         "../../environment.yml"
-    params:
-        folder=config["data"].get("folder"),
     script:
         "../scripts/rebuild_fashion14.py"

@@ -23,9 +23,7 @@ rule measure_reference:
     """Compute the statistics of the reference images, once per feature space."""
     input:
         classifier=classifier_of,
-        code=library(
-            "nfbench/measure/features.py", "nfbench/measure/efficientnet.py", "nfbench/measure/quality.py"
-        ),
+        code=FEATURE_CODE,
     output:
         statistics="results/{experiment}/measure/reference/{space}.npz",
     log:
@@ -54,9 +52,7 @@ rule measure_quality:
             experiment=w.experiment,
             space=setting("quality", "spaces")(w),
         ),
-        code=library(
-            "nfbench/measure/features.py", "nfbench/measure/efficientnet.py", "nfbench/measure/quality.py"
-        ),
+        code=FEATURE_CODE,
     output:
         "results/{experiment}/measure/quality/{source}/seed{seed}.json",
     log:
@@ -81,7 +77,7 @@ rule measure_inversion:
         samples="results/{experiment}/sample/{sampler}/seed{seed}.npz",
         unclamped="results/{experiment}/sample/{sampler}/seed{seed}.npy",
         truth=true_inverse_of,
-        code=library("nfbench/measure/inversion.py"),
+        code=library("nfbench/measure/inversion.py") + FLOW_CODE + DATA_CODE,
     output:
         "results/{experiment}/measure/inversion/{sampler}/seed{seed}.json",
     log:
@@ -101,6 +97,7 @@ rule measure_reconstruction:
     input:
         flow="results/{experiment}/forward/seed{seed}.safetensors",
         model="results/{experiment}/reverse/{method}/seed{seed}.safetensors",
+        code=library("biflow/objectives.py", "biflow/training.py") + FLOW_CODE + REVERSE_CODE + DATA_CODE,
     output:
         "results/{experiment}/measure/reconstruction/{method}/seed{seed}.json",
     log:
@@ -120,7 +117,7 @@ rule measure_likelihood:
     """Compute the forward flow's likelihood of test images."""
     input:
         flow="results/{experiment}/forward/seed{seed}.safetensors",
-        code=library("nfbench/measure/likelihood.py"),
+        code=library("nfbench/measure/likelihood.py", "baselines/tarflow/training.py") + FLOW_CODE + DATA_CODE,
     output:
         "results/{experiment}/measure/likelihood/seed{seed}.json",
     log:
@@ -140,15 +137,8 @@ rule measure_speed:
     """Time one sampler with pytest-benchmark in a process of its own, alone on the machine."""
     input:
         weights=model_of,
-        code=library(
-            "nfbench/measure/speed.py",
-            "nfbench/sample/sampler.py",
-            "baselines/tarflow/*.py",
-            "biflow/model.py",
-            "biflow/layers.py",
-            "biflow/sampler.py",
-        ),
-        suite=library("tests/speed/*.py"),
+        code=library("nfbench/measure/speed.py") + INVERSE_CODE + REVERSE_CODE,
+        suite=library("tests/conftest.py", "tests/speed/conftest.py", "tests/speed/test_sampler_speed.py"),
     output:
         "results/{experiment}/measure/speed/{sampler}.json",
     log:
@@ -160,6 +150,8 @@ rule measure_speed:
         gpu=1,
     params:
         speed=setting("speed"),
+        guidance=setting("sampling", "guidance"),
+        learned=lambda w: is_learned(w.sampler),
         device=setting("device"),
     script:
         "../scripts/measure_speed.py"

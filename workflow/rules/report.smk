@@ -6,7 +6,7 @@ rule report_table:
             "results/{experiment}/measure/quality/{floor}/seed{seed}.json",
             floor=["floor", "floor-noisy"],
         ),
-        inversion=measured("inversion", samplers),
+        inversion=measured("inversion", undenoised),
         reconstruction=measured("reconstruction", learned_methods),
         likelihood=per_seed("results/{experiment}/measure/likelihood/seed{seed}.json"),
         speed=lambda w: expand(
@@ -14,7 +14,7 @@ rule report_table:
             experiment=w.experiment,
             sampler=samplers(w),
         ),
-        code=library("nfbench/report/tables.py"),
+        code=library("nfbench/report/tables.py", "nfbench/measure/speed.py"),
     output:
         csv="results/{experiment}/report/table1.csv",
     log:
@@ -52,7 +52,7 @@ rule plot_samples:
     """Show all samplers' images from the same noise and labels side by side."""
     input:
         samples=first_seed_of("results/{experiment}/sample/{sampler}/seed{seed}.npz"),
-        code=library("nfbench/report/*.py"),
+        code=REPORT_CODE,
     output:
         png=figure_output("samples", "samples"),
         pdf="results/figures/{experiment}/samples.pdf",
@@ -71,7 +71,7 @@ rule plot_quality_speed:
     """Draw quality against latency."""
     input:
         table="results/{experiment}/report/table1.csv",
-        code=library("nfbench/report/*.py"),
+        code=REPORT_CODE,
     output:
         png=figure_output("quality_speed", "quality_speed"),
         pdf="results/figures/{experiment}/quality_speed.pdf",
@@ -95,7 +95,7 @@ rule plot_trajectory:
             method=learned_methods(w),
             seed=first_seed(w),
         ),
-        code=library("nfbench/report/*.py", "biflow/objectives.py"),
+        code=REPORT_CODE + INVERSE_CODE + REVERSE_CODE + library("biflow/objectives.py"),
     output:
         png=figure_output("trajectory", "trajectory"),
         pdf="results/figures/{experiment}/trajectory.pdf",
@@ -114,7 +114,7 @@ rule plot_nearest:
     """Show the nearest training image beside some samples: nothing is memorised."""
     input:
         samples=first_seed_of("results/{experiment}/sample/{sampler}/seed{seed}.npz"),
-        code=library("nfbench/report/*.py"),
+        code=REPORT_CODE + library("nfbench/measure/nearest.py"),
     output:
         png=figure_output("nearest", "nearest"),
         pdf="results/figures/{experiment}/nearest.pdf",
@@ -134,7 +134,7 @@ rule plot_training:
     input:
         forward=per_seed("results/{experiment}/forward/seed{seed}.csv"),
         reverses=reverse_models("csv"),
-        code=library("nfbench/report/*.py"),
+        code=REPORT_CODE,
     output:
         png=figure_output("training", "training"),
         pdf="results/figures/{experiment}/training.pdf",
@@ -152,14 +152,18 @@ rule keep_reference:
     """Copy an experiment's table and figures, with a manifest, to where they are committed."""
     input:
         csv="results/{experiment}/report/table1.csv",
-        figures=lambda w: expand(
-            "results/figures/{experiment}/{figure}.{suffix}",
-            experiment=w.experiment,
-            figure=FIGURES,
-            suffix=["png", "pdf"],
+        figures=expand(
+            "results/figures/{{experiment}}/{figure}.{suffix}", figure=FIGURES, suffix=["png", "pdf"]
         ),
         samples=first_seed_of("results/{experiment}/sample/{sampler}/seed{seed}.npz"),
     output:
+        csv="results/reference/{experiment}-{device}/table1.csv",
+        markdown="results/reference/{experiment}-{device}/table1.md",
+        figures=expand(
+            "results/reference/{{experiment}}-{{device}}/figures/{figure}.{suffix}",
+            figure=FIGURES,
+            suffix=["png", "pdf"],
+        ),
         manifest="results/reference/{experiment}-{device}/manifest.json",
     log:
         "results/{experiment}/logs/keep_reference/{device}.log",

@@ -2,7 +2,7 @@ rule draw_samples:
     """Draw one sampler's full sample set for one seed."""
     input:
         weights=model_of,
-        code=library("nfbench/sample/*.py", "baselines/tarflow/*.py", "biflow/model.py", "biflow/sampler.py"),
+        code=SAMPLE_CODE + INVERSE_CODE + REVERSE_CODE + DATA_CODE,
     output:
         samples="results/{experiment}/sample/{sampler}/seed{seed}.npz",
         unclamped="results/{experiment}/sample/{sampler}/seed{seed}.npy",
@@ -31,7 +31,7 @@ rule denoise_samples:
         flow="results/{experiment}/forward/seed{seed}.safetensors",
         samples="results/{experiment}/sample/{sampler}/seed{seed}.npz",
         unclamped="results/{experiment}/sample/{sampler}/seed{seed}.npy",
-        code=library("baselines/tarflow/denoise.py", "nfbench/sample/sample_set.py"),
+        code=SAMPLE_CODE + INVERSE_CODE,
     output:
         samples="results/{experiment}/sample/{sampler}+denoise/seed{seed}.npz",
         unclamped="results/{experiment}/sample/{sampler}+denoise/seed{seed}.npy",
@@ -54,10 +54,13 @@ rule denoise_samples:
 
 rule draw_floor:
     """Put real test images in a sampler's place: as they are, and with the flow's own noise."""
+    input:
+        code=SAMPLE_CODE + DATA_CODE,
     output:
-        samples="results/{experiment}/sample/{floor}/seed{seed}.npz",
+        clean="results/{experiment}/sample/floor/seed{seed}.npz",
+        noisy="results/{experiment}/sample/floor-noisy/seed{seed}.npz",
     log:
-        "results/{experiment}/logs/draw_floor/{floor}/seed{seed}.log",
+        "results/{experiment}/logs/draw_floor/seed{seed}.log",
     conda:
         "../../environment.yml"
     params:

@@ -1,12 +1,14 @@
 """Denoise the samples of an inverse with the score of its flow."""
 
+import time
+
 import numpy as np
 import torch
 
 from baselines import load_flow
 from baselines.tarflow.denoise import denoise
 from nfbench.device import resolve_device
-from nfbench.job import job
+from nfbench.job import job, progress
 from nfbench.provenance import provenance
 from nfbench.sample.sample_set import (
     Draw,
@@ -23,13 +25,13 @@ with job(snakemake.log[0], snakemake.threads) as report:
     flow, _ = load_flow(snakemake.input.flow)
     flow.to(device)
     noisy, samples = read_draw(snakemake.input.unclamped), read_sample_set(snakemake.input.samples)
-    clean = []
+    clean, started = [], time.monotonic()
     for indices in batches(len(noisy), snakemake.params.batch_size):
         chosen = slice(indices.start, indices.stop)
         x = torch.from_numpy(noisy[chosen]).to(device)
         y = torch.from_numpy(samples.labels[chosen]).to(device)
         clean.append(denoise(flow, x, y).cpu().numpy())
-        report(f"{indices.stop}/{len(noisy)} images")
+        report(progress(indices.stop, len(noisy), started))
     cost = samples.meta["cost"] | {"score_evaluations": samples.meta["cost"]["score_evaluations"] + 1}
     drawn = Draw(np.concatenate(clean), samples.labels, cost)
     meta = samples.meta | {

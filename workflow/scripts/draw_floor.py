@@ -1,4 +1,4 @@
-"""Put real test images in a sampler's place, as they are or with the flow's own noise."""
+"""Put real test images in a sampler's place, as they are and with the flow's own noise."""
 
 import dataclasses
 
@@ -11,16 +11,18 @@ from nfbench.sample.sample_set import to_sample_set, write_sample_set
 
 with job(snakemake.log[0], snakemake.threads) as report:
     seed = int(snakemake.wildcards.seed)
-    name = snakemake.wildcards.floor
-    sigma = snakemake.params.sigma if name == "floor-noisy" else 0.0
     test = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data))).test
     chosen = test.subset(balanced_indices(test.labels, snakemake.params.n_samples, seed))
-    meta = {
-        "sampler": name,
-        "seed": seed,
-        "sigma": sigma,
-        "data_sha256": chosen.sha256,
-        "provenance": provenance(),
-    }
-    write_sample_set(snakemake.output.samples, to_sample_set(real_images(chosen, sigma, seed), meta))
-    report(f"{len(chosen)} test images, noise {sigma}")
+    for name, sigma, path in (
+        ("floor", 0.0, snakemake.output.clean),
+        ("floor-noisy", snakemake.params.sigma, snakemake.output.noisy),
+    ):
+        meta = {
+            "sampler": name,
+            "seed": seed,
+            "sigma": sigma,
+            "data_sha256": chosen.sha256,
+            "provenance": provenance(),
+        }
+        write_sample_set(path, to_sample_set(real_images(chosen, sigma, seed), meta))
+    report(f"{len(chosen)} test images, without noise and with {snakemake.params.sigma}")

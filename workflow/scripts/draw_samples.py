@@ -23,13 +23,15 @@ with job(snakemake.log[0], snakemake.threads) as report:
         device=device,
         report=report,
     )
+    model = read_meta(snakemake.input.weights)
     meta = {
         "sampler": sampler.name,
         "seed": seed,
         "guidance": guidance,
         "parameters": sampler.n_parameters,
         "model_sha256": sha256_file(snakemake.input.weights),
-        "training": read_meta(snakemake.input.weights)["training"],
+        "training": model["training"],
+        "model_provenance": model["provenance"],
         "provenance": provenance(device),
     }
     write_draw(snakemake.output.unclamped, drawn.images)

@@ -44,21 +44,23 @@ with job(snakemake.log[0], snakemake.threads) as report:
     flow, _ = load_flow(snakemake.input.flow)
     images = torch.from_numpy(read_draw(snakemake.input.unclamped))
     truth = torch.from_numpy(read_draw(snakemake.input.truth))
-    labels = torch.from_numpy(read_sample_set(snakemake.input.samples).labels)
+    samples = read_sample_set(snakemake.input.samples)
+    labels = torch.from_numpy(samples.labels)
     if images.shape != truth.shape:
         raise UserError(
             f"{snakemake.input.unclamped} and {snakemake.input.truth} differ in number or size of images;"
             " delete both and run snakemake again."
         )
     itself = snakemake.input.unclamped == snakemake.input.truth
-    noisy = entry(name).output == "noisy"
+    # A guided sample is no preimage of its noise, and a denoised one is not meant to be.
+    goes_back = entry(name).output == "noisy" and not samples.meta["guidance"]
     result = {
         "sampler": name,
         "seed": seed,
         "n": len(images),
         "truth": snakemake.input.truth,
         "inversion_mse": None if itself else mean_or_none(mse_per_image(images, truth)),
-        "residual": residual(flow.to(device), images, labels, seed, device) if noisy else None,
+        "residual": residual(flow.to(device), images, labels, seed, device) if goes_back else None,
         "provenance": provenance(device),
     }
     report(f"inversion MSE {result['inversion_mse']}, residual {result['residual']}")

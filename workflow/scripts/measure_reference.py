@@ -14,7 +14,7 @@ REFERENCE_SEED = 0  # the reference is part of the instrument, and the same for 
 with job(snakemake.log[0], snakemake.threads) as report:
     train = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data))).train
     reference = train.subset(balanced_indices(train.labels, snakemake.params.n_reference, REFERENCE_SEED))
-    space, classifier = snakemake.wildcards.space, snakemake.input.classifier
+    space, classifier = snakemake.wildcards.space, snakemake.input.classifier or None
     features = extract(
         space,
         reference.images,

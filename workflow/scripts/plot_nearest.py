@@ -12,7 +12,7 @@ from nfbench.sample.sample_set import read_sample_set
 SHOWN = 16
 MEASURED = 1000
 
-with job(snakemake.log[0]) as report:
+with job(snakemake.log[0], snakemake.threads) as report:
     splits = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data)))
     train, test = splits.train, splits.test
     chosen = balanced_indices(test.labels, min(MEASURED, len(test)), seed=0)

@@ -23,12 +23,11 @@ def to_grey(x):
     return ((x.clamp(-3, 3) + 3) * (255 / 6)).round().to(torch.uint8)
 
 
-with job(snakemake.log[0]) as report, torch.no_grad():
+with job(snakemake.log[0], snakemake.threads) as report, torch.no_grad():
     flow, _ = load_flow(snakemake.input.flow)
     test = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data))).test
     shown = test.subset(balanced_indices(test.labels, max(IMAGES, len(test.classes)), seed=1))
-    shown = shown.subset(range(IMAGES))
-    path, y = held_out_path(flow, shown)
+    path, y = held_out_path(flow, shown, range(IMAGES))
     exact, _ = invert(flow, path.z, y, Guidance())
     exact = [flow.to_images(state) for state in (*exact, path.z)]
     ways = {

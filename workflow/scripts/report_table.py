@@ -18,11 +18,12 @@ with job(snakemake.log[0]) as report:
         Measured(
             sampler=name,
             quality=of_sampler(given.quality, name),
-            inversion=of_sampler(given.inversion, name),
+            # Denoising adds nothing to an inverse's error, which is taken before it.
+            inversion=of_sampler(given.inversion, name.removesuffix("+denoise")),
             reconstruction=of_sampler(given.reconstruction, name),
-            speed=read_benchmark_json(f"results/{snakemake.wildcards.experiment}/measure/speed/{name}.json"),
+            speed=read_benchmark_json(speed),
         )
-        for name in snakemake.params.samplers
+        for name, speed in zip(snakemake.params.samplers, given.speed, strict=True)
     ]
     floors = Floors(clean=of_sampler(given.floors, "floor"), noisy=of_sampler(given.floors, "floor-noisy"))
     likelihood = [read_json(path) for path in given.likelihood]

@@ -13,7 +13,7 @@ from nfbench.data.datasets import load
 from nfbench.device import resolve_device, resolve_precision
 from nfbench.files import atomic_path
 from nfbench.job import job
-from nfbench.provenance import config_hash, provenance
+from nfbench.provenance import config_hash, device_name, provenance
 from nfbench.train.batches import ResidentBatches
 from nfbench.train.loop import Trainer
 
@@ -37,6 +37,14 @@ with job(snakemake.log[0], snakemake.threads) as report:
         precision=precision,
         evaluate=validation_measure(splits.validation),
         resume=resume,
+        resume_key=config_hash(
+            {
+                "on": [precision, device_name(device)],
+                "seed": seed,
+                "data": snakemake.params.data,
+                "forward": snakemake.params.forward,
+            }
+        ),
         report=report,
     ).run()
 

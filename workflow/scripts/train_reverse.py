@@ -14,7 +14,7 @@ from nfbench.data.datasets import load
 from nfbench.device import resolve_device, resolve_precision
 from nfbench.files import atomic_path, sha256_file
 from nfbench.job import job
-from nfbench.provenance import config_hash, provenance
+from nfbench.provenance import config_hash, device_name, provenance
 from nfbench.train.batches import ResidentBatches
 from nfbench.train.loop import Trainer
 
@@ -41,6 +41,14 @@ with job(snakemake.log[0], snakemake.threads) as report:
         precision=precision,
         evaluate=validation_measure(flow, splits.validation),
         resume=resume,
+        resume_key=config_hash(
+            {
+                "on": [precision, device_name(device)],
+                "seed": seed,
+                "model": snakemake.params.model,
+                "flow": sha256_file(snakemake.input.flow),
+            }
+        ),
         report=report,
     ).run()
 

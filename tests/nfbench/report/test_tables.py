@@ -8,6 +8,8 @@ import biflow  # noqa: F401 - registers the samplers that the table asks about
 from nfbench.errors import UserError
 from nfbench.report.tables import COLUMNS, Floors, Measured, join, table, write_csv, write_markdown
 
+ORIGIN = {"device": "cpu x", "precision": "fp32", "commit": "12345678901e2"}
+
 
 def quality(sampler, seed=0, frechet=10.0, **changes):
     space = {
@@ -28,10 +30,11 @@ def quality(sampler, seed=0, frechet=10.0, **changes):
         "parameters": 400_000,
         "training": {"seconds": 30.0 + seed},
         "cost": {"nfe": 48.0, "score_evaluations": 0.0},
-        "provenance": {"device": "cpu x", "precision": "fp32", "commit": "abc"},
+        "provenance": ORIGIN,
+        "model_provenance": ORIGIN,
     }
     row = {"samples": samples, "spaces": {"effnet": space, "classifier": space | {"dim": 8}}}
-    return row | {"label_accuracy": 0.8, "reason": None} | changes
+    return row | {"label_accuracy": 0.8, "reason": None, "provenance": ORIGIN} | changes
 
 
 def speed(latency, batch):
@@ -125,6 +128,12 @@ def test_rank_deficiency_and_a_busy_machine_are_noted():
     assert "speed: the machine was busy" in row["notes"]
 
 
+def test_a_row_made_in_several_places_names_them_all():
+    run = quality("biflow", provenance=ORIGIN | {"device": "gpu y", "commit": "def"})
+    rows = table("toy", [measured("biflow", 0.1, 0.1, quality=[run])], FLOORS, LIKELIHOOD)
+    assert rows.iloc[0][["device", "commit"]].tolist() == ["cpu x; gpu y", "12345678901e2 def"]
+
+
 def test_joined_tables_keep_empty_cells_empty(samplers, tmp_path):
     paths = []
     for name in ("a", "b"):
@@ -132,6 +141,7 @@ def test_joined_tables_keep_empty_cells_empty(samplers, tmp_path):
         write_csv(paths[-1], table(name, samplers, FLOORS, LIKELIHOOD))
     rows = join(paths)
     assert rows["experiment"].tolist() == ["a"] * 3 + ["b"] * 3
+    assert rows["commit"].tolist() == ["12345678901e2"] * 6  # a hash may look like a number
     write_markdown(tmp_path / "t.md", rows)
     text = (tmp_path / "t.md").read_text()
     assert "| train_seconds_reverse |  |  | 30 |  |  | 30 |" in text

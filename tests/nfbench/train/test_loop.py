@@ -82,6 +82,13 @@ def test_the_optimisers_share_out_every_parameter_once(optimizer):
         assert [p.shape for p in optimisers[0].param_groups[0]["params"]] == [(40, 36), (36, 40)]
 
 
+def test_a_model_too_narrow_for_muon_and_too_large_a_batch_are_refused():
+    with pytest.raises(UserError, match="no linear layer with both sides at least 32"):
+        build_optimisers(nn.Linear(8, 8), CONFIG)
+    with pytest.raises(UserError, match="batch_size 41 exceeds the 40 training images"):
+        ResidentBatches(toy_data(), 41, 0, CPU)
+
+
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 def test_training_lowers_the_loss_and_records_it(optimizer):
     lines = []
@@ -92,6 +99,11 @@ def test_training_lowers_the_loss_and_records_it(optimizer):
     assert trained.curve[-1]["score"] == 7.0
     assert 0 < trained.curve[-1]["seconds"] == trained.seconds
     assert any("images/s" in line and "left" in line for line in lines)
+
+
+def test_the_curve_has_a_row_at_every_so_many_steps():
+    trained = trainer(dataclasses.replace(CONFIG, steps=50, evaluate_every=20)).run()
+    assert [row["step"] for row in trained.curve] == [20, 40, 50]
 
 
 def test_the_result_is_the_moving_average():
@@ -136,10 +148,22 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(tmp_path, mo
     assert losses[0] == pytest.approx(losses[1])
 
 
-def test_a_foreign_resume_file_is_refused(tmp_path):
+def test_a_training_does_not_go_on_from_one_with_other_settings(tmp_path, monkeypatch):
+    monkeypatch.setattr("nfbench.train.loop.SECONDS_BETWEEN_SAVES", -1.0)
+    path = tmp_path / "resume.pt"
+    trainer(resume=path, resume_key="one").run()
+    lines = []
+    anew = trainer(resume=path, resume_key="other", report=lines.append).run()
+    assert lines[0].startswith("starting anew")
+    whole = trainer().run()
+    for one, other in zip(whole.model.parameters(), anew.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_corrupt_resume_file_is_told(tmp_path):
     path = tmp_path / "resume.pt"
     path.write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"resume\.pt is no resume file"):
+    with pytest.raises(UserError, match=r"resume\.pt is corrupt"):
         trainer(resume=path).run()
 
 
