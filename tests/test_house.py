@@ -21,7 +21,7 @@ TEXTS = sorted(
     if path.is_file() and path.suffix in SUFFIXES
 )
 CODE = [path for path in TEXTS if path.suffix in {".py", ".smk"} or path.name == "Snakefile"]
-PACKAGE_INDEX = r"pypi\.|pythonhosted\.|anaconda\.(org|com)|pytorch\.org/whl|--(extra-)?index-url"
+PACKAGE_INDEX = r"pypi\.|python[h]osted\.|anaconda\.(org|com)|pytorch\.org/whl|--(extra-)?index-url"
 
 
 def name_of(path: Path) -> str:
