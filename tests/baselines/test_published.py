@@ -56,7 +56,7 @@ def labels(numbers, name):
     return {"drop": numbers("drop/y"), "ynone": None}.get(name, numbers("main/y"))
 
 
-def close(actual, expected):
+def assert_near(actual, expected):
     torch.testing.assert_close(actual, expected, rtol=0, atol=TOLERANCE)
 
 
@@ -69,11 +69,11 @@ def test_forward_states_log_determinant_loss_and_gradient(state, published, numb
     if name == "vp":
         # The published loss leaves the prior's variance out; ours is the likelihood.
         loss = 0.5 * code.z.square().mean() - code.logdet.mean()
-    close(code.z.detach(), numbers(f"{name}/forward/z"))
-    close(torch.stack(code.states).detach(), numbers(f"{name}/forward/outputs"))
-    close(code.logdet.detach(), numbers(f"{name}/forward/logdet"))
-    close(loss.detach(), numbers(f"{name}/forward/loss"))
-    close(torch.autograd.grad(loss, x)[0], numbers(f"{name}/forward/grad_x"))
+    assert_near(code.z.detach(), numbers(f"{name}/forward/z"))
+    assert_near(torch.stack(code.states).detach(), numbers(f"{name}/forward/outputs"))
+    assert_near(code.logdet.detach(), numbers(f"{name}/forward/logdet"))
+    assert_near(loss.detach(), numbers(f"{name}/forward/loss"))
+    assert_near(torch.autograd.grad(loss, x)[0], numbers(f"{name}/forward/grad_x"))
 
 
 def test_gradients_of_weights(state, published, numbers):
@@ -82,7 +82,7 @@ def test_gradients_of_weights(state, published, numbers):
     names = [key for key in published if key.startswith("main/forward/grad/")]
     assert len(names) == 20
     for key in names:
-        close(flow.get_parameter(key.removeprefix("main/forward/grad/")).grad, numbers(key))
+        assert_near(flow.get_parameter(key.removeprefix("main/forward/grad/")).grad, numbers(key))
 
 
 GUIDED = {
@@ -104,7 +104,7 @@ def test_sequential_inverse(state, published, numbers, name):
     options, guidance = GUIDED[name]
     y = None if name.startswith("ynone") else numbers("main/y")
     sampler = make_sampler("sequential", variant(state, published, "main"), **options)
-    close(sampler.sample(numbers("rev/z0"), y, guidance).images, numbers(f"rev/{name}"))
+    assert_near(sampler.sample(numbers("rev/z0"), y, guidance).images, numbers(f"rev/{name}"))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_sequential_inverse(state, published, numbers, name):
 def test_sequential_inverse_of_variants(state, published, numbers, model, name, options, guidance):
     y = None if model == "uncond" else numbers("main/y")
     sampler = make_sampler("sequential", variant(state, published, model), **options)
-    close(sampler.sample(numbers("rev/z0"), y, guidance).images, numbers(name))
+    assert_near(sampler.sample(numbers("rev/z0"), y, guidance).images, numbers(name))
 
 
 @pytest.mark.parametrize(("name", "strength"), [("lr1.0", 1.0), ("lr1.4", 1.4), ("drop_lr1.0", 1.0)])
@@ -129,22 +129,22 @@ def test_denoising(state, published, numbers, name, strength):
     flow = variant(state, published, "main")
     y = numbers("drop/y") if name.startswith("drop") else numbers("main/y")
     sigma = float(published["denoise/sigma"])
-    close(denoise(flow, numbers("denoise/in"), y, strength, sigma), numbers(f"denoise/{name}"))
+    assert_near(denoise(flow, numbers("denoise/in"), y, strength, sigma), numbers(f"denoise/{name}"))
 
 
 def test_running_prior_variance(state, published, numbers):
     flow = variant(state, published, "vp")
     flow.update_prior(numbers("vp/forward/z"))
-    close(flow.var, numbers("vp/var_after_update"))
+    assert_near(flow.var, numbers("vp/var_after_update"))
 
 
 def test_bits_per_dimension(state, published, numbers):
     flow = variant(state, published, "main")
     x = dequantise(numbers("bpd/img_uint8"), numbers("bpd/u"))
-    close(x, numbers("bpd/x_dequant"))
+    assert_near(x, numbers("bpd/x_dequant"))
     code = flow.encode(x, None)
     expected = numbers("bpd/bpd")
-    close(bits_per_dim(code.z, code.logdet).mean().to(expected.dtype), expected.mean())
+    assert_near(bits_per_dim(code.z, code.logdet).mean().to(expected.dtype), expected.mean())
 
 
 def test_a_published_file_tells_its_patch_size_and_noise(tmp_path):
