@@ -64,12 +64,15 @@ def declared() -> list[Requirement]:
 @pytest.mark.parametrize("spec", CONDA_SPECS)
 def test_conda_can_read_each_spec(spec: str):
     rattler = pytest.importorskip("rattler", reason="py-rattler reads conda specs")
-    rattler.MatchSpec(spec, strict=True)
+    read = rattler.MatchSpec(spec, strict=True)
+    # The name stands between the channel, where one is given, and the version; conda reads the same.
+    assert read.name is not None
+    assert read.name.normalized == re.split(r"[=<> ]", spec.rpartition("::")[2])[0]
 
 
 @pytest.mark.parametrize("spec", PIP_SPECS)
 def test_pip_can_read_each_spec(spec: str):
-    Requirement(spec)
+    assert Requirement(spec).specifier, f"{spec} pins no version"
 
 
 @pytest.mark.parametrize(("name", "version"), conda_versions().items())
