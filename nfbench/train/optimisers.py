@@ -53,13 +53,15 @@ def _adamw(parameters: list[nn.Parameter], config: TrainingConfig) -> Optimizer:
 
 
 def learning_rate_factor(step: int, config: TrainingConfig) -> float:
-    """Return the factor on every learning rate at a step: linear warm-up, then cosine.
+    """Return the factor on every learning rate at a step 0, 1, ...: linear warm-up, then cosine.
 
-    From 1 at the end of the warm-up down to `final_learning_rate_fraction` at the last step.
+    As in the published TARFlow code: from `final_learning_rate_fraction` at step 0 up to 1 at step
+    `warmup_steps`, and down again to that fraction at step `steps`, the first that is not made. The
+    published schedule would rise again after it; this one stays.
     """
+    floor = config.final_learning_rate_fraction
     if step < config.warmup_steps:
-        return (step + 1) / config.warmup_steps
+        return floor + (1 - floor) * step / config.warmup_steps
     span = max(1, config.steps - config.warmup_steps)
     progress = min(1.0, (step - config.warmup_steps) / span)
-    floor = config.final_learning_rate_fraction
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))

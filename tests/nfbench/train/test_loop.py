@@ -66,7 +66,7 @@ def test_a_step_s_batch_depends_on_seed_and_step_alone():
 def test_learning_rate_warms_up_and_falls_to_its_floor():
     config = dataclasses.replace(CONFIG, steps=105, warmup_steps=5, final_learning_rate_fraction=0.1)
     factors = [learning_rate_factor(step, config) for step in range(106)]
-    assert factors[:6] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+    assert factors[:6] == pytest.approx([0.1, 0.28, 0.46, 0.64, 0.82, 1.0])
     assert factors[55] == pytest.approx(0.1 + 0.9 * 0.5)
     assert factors[105] == pytest.approx(0.1)
     assert all(a >= b for a, b in zip(factors[5:], factors[6:], strict=False))
