@@ -7,9 +7,13 @@ from typing import Any
 
 from baselines.tarflow.checkpoint import as_flow, load_flow, save_flow
 from baselines.tarflow.denoise import Denoised
+from baselines.tarflow.gs_jacobi import GSJacobi
+from baselines.tarflow.jacobi import Jacobi
 from baselines.tarflow.model import Code, TarFlow, TarFlowSpec
-from baselines.tarflow.published import load_published
+from baselines.tarflow.published import load_published, published_name, save_published
+from baselines.tarflow.selective import SelectiveJacobi
 from baselines.tarflow.sequential import Sequential
+from baselines.tarflow.static import SequentialStatic
 from nfbench.sample.sampler import Entry, make_sampler, register, samplers
 
 __all__ = [
@@ -19,8 +23,10 @@ __all__ = [
     "load_flow",
     "load_published",
     "make_sampler",
+    "published_name",
     "samplers",
     "save_flow",
+    "save_published",
 ]
 
 
@@ -42,7 +48,9 @@ def demo_flow() -> TarFlow:
     ).eval()
 
 
-def _register_inverse(name: str, sampler: type, summary: str, exact: bool) -> None:
+def _register_inverse(
+    name: str, sampler: type, summary: str, exact: bool = False, iterative: bool = False
+) -> None:
     """Register an inverse of the flow twice: as it is, and denoised afterwards."""
 
     def build(model: Any, **options: Any) -> Any:
@@ -52,11 +60,27 @@ def _register_inverse(name: str, sampler: type, summary: str, exact: bool) -> No
         flow = as_flow(model)
         return Denoised(sampler(flow, **options), flow, strength)
 
-    register(name, Entry(summary, build, demo_flow, exact, False, "noisy"))
+    register(name, Entry(summary, build, demo_flow, exact, False, "noisy", iterative))
     denoised = f"{summary}, then score-based denoising"
-    register(f"{name}+denoise", Entry(denoised, build_denoised, demo_flow, exact, False, "clean"))
+    register(f"{name}+denoise", Entry(denoised, build_denoised, demo_flow, exact, False, "clean", iterative))
 
 
 _register_inverse(
-    "sequential", Sequential, "exact inverse, one token at a time, growing cache (as published)", True
+    "sequential", Sequential, "exact inverse, one token at a time, growing cache (as published)", exact=True
+)
+_register_inverse(
+    "sequential-static",
+    SequentialStatic,
+    "exact inverse, one token at a time, preallocated cache",
+    exact=True,
+)
+_register_inverse("jacobi", Jacobi, "fixed-point inverse, all tokens of a block at once", iterative=True)
+_register_inverse(
+    "gs-jacobi", GSJacobi, "fixed-point inverse, hard blocks in modules (arXiv:2505.12849)", iterative=True
+)
+_register_inverse(
+    "selective-jacobi",
+    SelectiveJacobi,
+    "first block one token at a time, the others by fixed point (SeJD, arXiv:2505.24791)",
+    iterative=True,
 )

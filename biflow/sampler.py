@@ -1,6 +1,7 @@
 """The learned reverse as a sampler: one evaluation of the network an image."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,6 +30,10 @@ class OneStep:
     @property
     def n_parameters(self) -> int:
         return self.model.n_sampling_parameters()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {}
 
     def to(self, device: torch.device) -> "OneStep":
         self.model.to(device)

@@ -4,15 +4,24 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from baselines.tarflow.model import Block, KeysValues, TarFlow
+from baselines.tarflow.model import Block, KeysValues
 
 
 @dataclass
 class Count:
-    """Serial evaluations of single blocks (`calls`), and the tokens each was asked for."""
+    """Evaluations of single blocks, one an image and pass, and the tokens they were asked for.
 
-    calls: int = 0
-    token_steps: int = 0
+    An image that has converged and left the batch costs nothing from then on, so both are sums over
+    images; guidance, which needs two evaluations, counts twice.
+    """
+
+    evaluations: int = 0
+    tokens: int = 0
+
+    def add(self, images: int, tokens: int) -> None:
+        """Count one call of a block on a number of images, of as many tokens each."""
+        self.evaluations += images
+        self.tokens += images * tokens
 
 
 class CountedBlock:
@@ -30,12 +39,5 @@ class CountedBlock:
         temperature: float = 1.0,
     ) -> tuple[Tensor, Tensor, list[KeysValues]]:
         """Predict and count one call; see `Block.predict`."""
-        self.count.calls += 1
-        self.count.token_steps += x.shape[1]
+        self.count.add(*x.shape[:2])
         return self.block.predict(x, y, past, temperature)
-
-
-def counted(flow: TarFlow) -> tuple[list[CountedBlock], Count]:
-    """Return a flow's blocks, wrapped, and the one count they share."""
-    count = Count()
-    return [CountedBlock(block, count) for block in flow.blocks], count

@@ -1,5 +1,7 @@
 """Score-based denoising: one step of Tweedie's formula with the flow's own density."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -53,6 +55,10 @@ class Denoised:
     @property
     def n_parameters(self) -> int:
         return self.sampler.n_parameters
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return self.sampler.settings | {"strength": self.strength}
 
     def to(self, device: torch.device) -> "Denoised":
         self.sampler.to(device)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 GUIDES = ("ab", "a", "b")
@@ -50,3 +51,13 @@ class Guidance:
         if "b" in self.guide:
             m = m + strength * (m - m_u)
         return a, m
+
+    def strengths(self, n_tokens: int, like: Tensor) -> Tensor | None:
+        """Return 1 + g for the token after each of the tokens 0..T-1, (T, 1); None without guidance.
+
+        The last row has no token after it and is never asked for.
+        """
+        if self.scale == 0:
+            return None
+        g = [self.at(token + 1, n_tokens) for token in range(n_tokens)]
+        return 1 + torch.tensor(g, dtype=like.dtype, device=like.device)[:, None]

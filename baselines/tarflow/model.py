@@ -140,6 +140,14 @@ class Layer(nn.Module):
         return h + self.mlp(h), cache
 
 
+def class_condition(class_embed: Tensor, y: Tensor | None) -> Tensor:
+    """Return the embeddings (n, 1, C) of classes y, (B, 1, C), or their mean for y = -1 and None."""
+    mean = class_embed.mean(dim=0, keepdim=True)
+    if y is None:
+        return mean
+    return torch.where((y < 0)[:, None, None], mean, class_embed[y.clamp(min=0)])
+
+
 class Block(nn.Module):
     """One flow block: shift and scale each token by amounts read off the tokens before it.
 
@@ -170,12 +178,7 @@ class Block(nn.Module):
 
     def condition(self, y: Tensor | None) -> Tensor | float:
         """Return e(y), (B or 1, 1, C): the class embedding, or the mean over classes for y = -1 or None."""
-        if self.class_embed is None:
-            return 0.0
-        mean = self.class_embed.mean(dim=0, keepdim=True)
-        if y is None:
-            return mean
-        return torch.where((y < 0)[:, None, None], mean, self.class_embed[y.clamp(min=0)])
+        return 0.0 if self.class_embed is None else class_condition(self.class_embed, y)
 
     def predict(
         self,

@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor
 
-from baselines.tarflow.counting import Count, CountedBlock, counted
+from baselines.tarflow.counting import Count, CountedBlock
 from baselines.tarflow.guidance import Guidance
-from baselines.tarflow.model import TarFlow
-from nfbench.sample.sampler import Sampled
+from baselines.tarflow.inverse import FlowInverse, Inverted
 
 
 def invert_block(block: CountedBlock, z: Tensor, y: Tensor | None, guidance: Guidance) -> Tensor:
@@ -36,61 +35,12 @@ def invert_block(block: CountedBlock, z: Tensor, y: Tensor | None, guidance: Gui
     return block.order(torch.cat(solved, dim=1))
 
 
-def invert(flow: TarFlow, z: Tensor, y: Tensor | None, guidance: Guidance) -> tuple[list[Tensor], Count]:
-    """Return x_0, ..., x_{K-1} of unit-variance noise z, tokens (B, T, D) each, and what it took."""
-    blocks, count = counted(flow)
-    states = [z * flow.var.sqrt()]
-    for block in reversed(blocks):
-        states.append(invert_block(block, states[-1], y, guidance))
-    return states[:0:-1], count
-
-
-class Sequential:
-    """Exact inverse of a TARFlow: K (T - 1) serial token steps.
-
-    Options are those of `Guidance`; they matter only where a guidance scale is asked for.
-    """
+class Sequential(FlowInverse):
+    """Exact inverse of a TARFlow: K (T - 1) serial token steps. Options: those of `Guidance`."""
 
     name = "sequential"
 
-    def __init__(
-        self,
-        flow: TarFlow,
-        guide: str = "ab",
-        annealed: bool = False,
-        attention_temperature: float = 1.0,
-    ):
-        self.flow = flow
-        self.guidance_options = {
-            "guide": guide,
-            "annealed": annealed,
-            "attention_temperature": attention_temperature,
-        }
-        Guidance(0.0, **self.guidance_options)  # a bad option is told at once
-
-    @property
-    def latent_shape(self) -> tuple[int, int]:
-        return self.flow.spec.n_tokens, self.flow.spec.token_dim
-
-    @property
-    def n_classes(self) -> int | None:
-        return self.flow.spec.n_classes
-
-    @property
-    def n_parameters(self) -> int:
-        return sum(p.numel() for p in self.flow.parameters())
-
-    def to(self, device: torch.device) -> "Sequential":
-        self.flow.to(device)
-        return self
-
-    @torch.no_grad()
-    def sample(self, z: Tensor, y: Tensor | None, guidance: float = 0.0) -> Sampled:
-        """Invert the flow block by block; see `nfbench.sample.sampler.Sampler`."""
-        settings = Guidance(guidance, **self.guidance_options)
-        states, count = invert(self.flow, z, y, settings)
-        return Sampled(
-            images=self.flow.to_images(states[0]),
-            nfe=count.calls / self.flow.spec.blocks,
-            token_steps=count.token_steps,
-        )
+    def invert_block(
+        self, index: int, z: Tensor, y: Tensor | None, guidance: Guidance, count: Count
+    ) -> Inverted:
+        return Inverted(invert_block(CountedBlock(self.flow.blocks[index], count), z, y, guidance))

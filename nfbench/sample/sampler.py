@@ -18,15 +18,17 @@ class Sampled:
 
     Attributes:
         images: (B, c, H, W), nominally in [-1, 1], not clamped.
-        nfe: serial evaluations of the whole network (for a flow: block evaluations / K).
-        token_steps: tokens evaluated, summed over serial calls; None where tokens play no part.
-        sweeps: fixed-point sweeps per block, data side first; None for samplers that make none.
+        nfe: serial evaluations of the whole network (for a flow: block evaluations / K), mean over images.
+        token_steps: tokens evaluated, summed over serial calls, mean over images; None where tokens play
+            no part.
+        sweeps: fixed-point sweeps per block, mean over images, data side first; None for samplers that
+            make none.
         score_evaluations: forward-and-backward passes spent on denoising.
     """
 
     images: "Tensor"
     nfe: float
-    token_steps: int | None = None
+    token_steps: float | None = None
     sweeps: list[float] | None = None
     score_evaluations: int = 0
 
@@ -52,6 +54,10 @@ class Sampler(Protocol):
     def n_parameters(self) -> int:
         """Parameters of the networks that sampling evaluates."""
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options in effect, as plain values that JSON can hold."""
+
     def to(self, device: "torch.device") -> "Sampler":
         """Move the networks; returns the sampler itself."""
 
@@ -73,6 +79,7 @@ class Entry:
         exact: whether it inverts the forward flow exactly, so that it may be a speed baseline.
         learned: whether it has a model of its own, trained after the flow.
         output: "noisy" when the samples carry the flow's training noise, else "clean".
+        iterative: whether it stops at a threshold, option `tau`, so that speed is bought with error.
     """
 
     summary: str
@@ -81,6 +88,7 @@ class Entry:
     exact: bool
     learned: bool
     output: Literal["noisy", "clean"]
+    iterative: bool = False
 
 
 _registry: dict[str, Entry] = {}

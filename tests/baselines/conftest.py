@@ -1,9 +1,13 @@
 """A small flow with weights that do something, in float64."""
 
+import os
+
+import numpy as np
 import pytest
 import torch
 
-from baselines import TarFlow, TarFlowSpec
+from baselines import TarFlow, TarFlowSpec, make_sampler
+from baselines.tarflow.plan import BlockPlan
 
 SPEC = TarFlowSpec(
     channels=2,
@@ -52,3 +56,70 @@ def x():
 @pytest.fixture
 def y():
     return torch.tensor([0, 3, -1, 2, 1])
+
+
+@pytest.fixture
+def z():
+    """Return noise for the flows of `make_flow`, five images."""
+    return torch.randn(5, 9, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+
+
+GUIDED = {
+    "unguided": ({}, 0.0),
+    "ab": ({"guide": "ab"}, 1.5),
+    "a": ({"guide": "a"}, 1.5),
+    "b": ({"guide": "b"}, 1.5),
+    "annealed and cooled": ({"annealed": True, "attention_temperature": 0.7}, 1.5),
+}
+
+
+@pytest.fixture(params=GUIDED.values(), ids=GUIDED)
+def guided(request):
+    """Return the sampler's options and the scale of every kind of guidance in turn."""
+    return request.param
+
+
+CUT = [BlockPlan(3), BlockPlan(3, "zeros"), BlockPlan(3)]
+MIXED = [BlockPlan(9), BlockPlan(1, "zeros"), BlockPlan(3)]
+FIXED_POINT = {
+    "jacobi from z": ("jacobi", {"guess": "z"}),
+    "jacobi from zeros": ("jacobi", {"guess": "zeros"}),
+    "gs-jacobi whole": ("gs-jacobi", {"plan": [BlockPlan(1)] * 3}),
+    "gs-jacobi cut": ("gs-jacobi", {"plan": CUT}),
+    "gs-jacobi mixed": ("gs-jacobi", {"plan": MIXED}),
+    "selective-jacobi": ("selective-jacobi", {}),
+}
+
+
+@pytest.fixture(params=FIXED_POINT.values(), ids=FIXED_POINT)
+def make(request):
+    """Return a function from a flow of three blocks and options to every fixed-point inverse in turn."""
+    name, own = request.param
+    return lambda flow, **options: make_sampler(name, flow, **{**own, **options})
+
+
+@pytest.fixture(scope="session")
+def published():
+    """Return what the published code gave on a tiny model, by name."""
+    variable = "NFBENCH_PARITY_FIXTURE"
+    path = os.environ.get(variable)
+    if not path:
+        pytest.skip(f"{variable} does not name the file with the published code's numbers")
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
+
+
+@pytest.fixture
+def numbers(published):
+    """Return a function from a name to the published code's tensor of that name."""
+    return lambda name: torch.from_numpy(published[name])
+
+
+@pytest.fixture
+def state(published):
+    """Return the tiny model's weights in the published layout."""
+    return {
+        name.removeprefix("state/"): torch.from_numpy(value)
+        for name, value in published.items()
+        if name.startswith("state/")
+    }

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from baselines import make_sampler
+from baselines.tarflow.counting import Count
 from baselines.tarflow.denoise import denoise
 from baselines.tarflow.guidance import Guidance
-from baselines.tarflow.sequential import invert
+from baselines.tarflow.sequential import Sequential
 from nfbench.sample.sample_set import draw
 
 
@@ -20,7 +21,7 @@ def test_inverse_undoes_forward(make_flow, x, y, changes):
 
 def test_every_state_on_the_way_back_is_the_one_on_the_way_there(flow, x, y):
     code = flow.encode(x, y)
-    states, _ = invert(flow, code.z, y, Guidance())
+    states, _ = Sequential(flow).invert(code.z, y, Guidance(), Count())
     for back, there in zip(states[1:], code.states, strict=False):
         torch.testing.assert_close(back, there, rtol=0, atol=1e-12)
     assert len(states) == len(flow.blocks)

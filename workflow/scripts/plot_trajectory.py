@@ -5,9 +5,10 @@ import dataclasses
 import torch
 
 from baselines import load_flow
+from baselines.tarflow.counting import Count
 from baselines.tarflow.denoise import denoise
 from baselines.tarflow.guidance import Guidance
-from baselines.tarflow.sequential import invert
+from baselines.tarflow.sequential import Sequential
 from biflow import load_reverse
 from biflow.training import held_out_path
 from nfbench.config import DataConfig, build
@@ -28,7 +29,7 @@ with job(snakemake.log[0], snakemake.threads) as report, torch.no_grad():
     test = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data))).test
     shown = test.subset(balanced_indices(test.labels, max(IMAGES, len(test.classes)), seed=1))
     path, y = held_out_path(flow, shown, range(IMAGES))
-    exact, _ = invert(flow, path.z, y, Guidance())
+    exact, _ = Sequential(flow).invert(path.z, y, Guidance(), Count())
     exact = [flow.to_images(state) for state in (*exact, path.z)]
     ways = {
         "data to noise": [path.clean, *path.states[::-1], path.z],

@@ -1,0 +1,129 @@
+"""What all inverses of a TARFlow have in common: noise in, images out, block by block, counted."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from baselines.tarflow.counting import Count
+from baselines.tarflow.guidance import Guidance
+from baselines.tarflow.model import TarFlow
+from baselines.tarflow.prepared import PreparedFlow
+from nfbench.sample.sampler import Sampled
+
+
+@dataclass(frozen=True)
+class Inverted:
+    """Tokens before a block, and what finding them took.
+
+    Attributes:
+        tokens: the block's input in raster order, (B, T, D).
+        sweeps: fixed-point sweeps over the block, summed over its modules, of every image, (B,); None
+            where there are none.
+    """
+
+    tokens: Tensor
+    sweeps: Tensor | None = None
+
+
+class FlowInverse(ABC):
+    """An inverse of a flow that needs no training; subclasses say how one block is inverted.
+
+    Options are those of `Guidance`; they matter only where a guidance scale is asked for.
+    """
+
+    name: str
+
+    def __init__(
+        self,
+        flow: TarFlow,
+        guide: str = "ab",
+        annealed: bool = False,
+        attention_temperature: float = 1.0,
+    ):
+        self.flow = flow
+        self.guidance_options = {
+            "guide": guide,
+            "annealed": annealed,
+            "attention_temperature": attention_temperature,
+        }
+        Guidance(0.0, **self.guidance_options)  # a bad option is told at once
+
+    @property
+    def latent_shape(self) -> tuple[int, int]:
+        return self.flow.spec.n_tokens, self.flow.spec.token_dim
+
+    @property
+    def n_classes(self) -> int | None:
+        return self.flow.spec.n_classes
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(p.numel() for p in self.flow.parameters())
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options in effect, as plain values."""
+        return dict(self.guidance_options)
+
+    def to(self, device: torch.device) -> Self:
+        self.flow.to(device)
+        return self
+
+    @abstractmethod
+    def invert_block(
+        self, index: int, z: Tensor, y: Tensor | None, guidance: Guidance, count: Count
+    ) -> Inverted:
+        """Invert block `index` of the flow.
+
+        Args:
+            z: the block's output in raster order, (B, T, D); not changed.
+            y: class ids (B,), -1 for no class, or None.
+            count: where every evaluation of the network is counted.
+        """
+
+    def invert(
+        self, z: Tensor, y: Tensor | None, guidance: Guidance, count: Count
+    ) -> tuple[list[Tensor], list[Tensor | None]]:
+        """Return x_0, ..., x_{K-1} of unit-variance noise z, tokens (B, T, D) each, and sweeps per block.
+
+        To be called in `torch.inference_mode`.
+        """
+        states, sweeps = [z * self.flow.var.sqrt()], []
+        for index in reversed(range(self.flow.spec.blocks)):
+            inverted = self.invert_block(index, states[-1], y, guidance, count)
+            states.append(inverted.tokens)
+            sweeps.append(inverted.sweeps)
+        return states[:0:-1], sweeps[::-1]
+
+    def sample(self, z: Tensor, y: Tensor | None, guidance: float = 0.0) -> Sampled:
+        """Invert the flow block by block; see `nfbench.sample.sampler.Sampler`."""
+        count = Count()
+        with torch.inference_mode():
+            states, sweeps = self.invert(z, y, Guidance(guidance, **self.guidance_options), count)
+            images = self.flow.to_images(states[0])
+        iterative = any(block is not None for block in sweeps)
+        return Sampled(
+            images=images.clone(),  # outside, so that a caller may differentiate through what follows
+            nfe=count.evaluations / (self.flow.spec.blocks * len(z)),
+            token_steps=count.tokens / len(z),
+            sweeps=[block.double().mean().item() for block in sweeps] if iterative else None,
+        )
+
+
+class PreparedInverse(FlowInverse):
+    """An inverse that evaluates prepared blocks; the flow's weights are copied when it is made or moved.
+
+    It keeps its workspace from call to call, so one sampler serves one thread. Options: those of `Guidance`.
+    """
+
+    def __init__(self, flow: TarFlow, **guidance_options: Any):
+        super().__init__(flow, **guidance_options)
+        self.prepared = PreparedFlow(flow)
+
+    def to(self, device: torch.device) -> Self:
+        super().to(device)
+        self.prepared = PreparedFlow(self.flow)
+        return self
