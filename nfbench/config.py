@@ -3,7 +3,7 @@
 import dataclasses
 import types
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +65,24 @@ class ReverseConfig:
 
 
 @dataclass(frozen=True)
+class TuningConfig:
+    """The search for the largest threshold of an iterative inverse that leaves its samples alone."""
+
+    taus: list[float] = field(default_factory=lambda: [1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.001])
+    n_samples: int = 500
+    seeds: int = 4
+
+
+@dataclass(frozen=True)
 class SamplingConfig:
-    """Which sample sets are drawn."""
+    """Which sample sets are drawn, and with what options of the samplers."""
 
     samplers: list[str]
     n_samples: int
     batch_size: int = 250
     guidance: float = 0.0
+    options: dict[str, dict] = field(default_factory=dict)
+    tuning: TuningConfig = field(default_factory=TuningConfig)
 
 
 @dataclass(frozen=True)
@@ -95,12 +106,23 @@ class QualityConfig:
 
 
 @dataclass(frozen=True)
+class FrontConfig:
+    """The sweep of the iterative inverses' thresholds, speed against error."""
+
+    taus: list[float] = field(default_factory=lambda: [1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.001, 0.0001])
+    sweeps: list[int] = field(default_factory=lambda: [2, 4, 8, 16, 32])
+    batch_sizes: list[int] = field(default_factory=lambda: [1, 64])
+    rounds: int = 5
+
+
+@dataclass(frozen=True)
 class SpeedConfig:
     """The wall-clock measurement."""
 
     batch_sizes: list[int]
     max_seconds: float = 4.0
     min_rounds: int = 5
+    front: FrontConfig = field(default_factory=FrontConfig)
 
 
 @dataclass(frozen=True)

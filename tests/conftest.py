@@ -10,12 +10,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--sampler",
         action="append",
         metavar="NAME",
-        help="sampler to time, repeatable (default: all)",
+        help="sampler to time, repeatable (default: all); ratios are of their own contestants",
+    )
+    group.addoption(
+        "--sampler-options",
+        default="{}",
+        metavar="JSON",
+        help="options of the samplers, e.g. '{\"tau\": 0.01}' (default: none)",
     )
     group.addoption(
         "--forward-checkpoint",
         metavar="PATH",
-        help="flow of the samplers that invert one (default: random weights)",
+        help="flow of the samplers that invert one (default: random weights); ratios: that of Jacobi",
     )
     group.addoption(
         "--reverse-checkpoint",
@@ -27,22 +33,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         type=int,
         metavar="N",
-        help="images per call, repeatable (default: 1 for latency and 64 for throughput)",
+        help="images per call, repeatable (default: 1 for latency and 64 for throughput; 4 too for the"
+        " ratios of exact inverses)",
     )
-    group.addoption("--guidance", type=float, default=0.0, metavar="W", help="scale of guidance (default: 0)")
+    group.addoption(
+        "--guidance",
+        type=float,
+        default=0.0,
+        metavar="W",
+        help="scale of guidance (default: 0); ratios are measured at 0 and at 1",
+    )
     group.addoption("--device", default="cpu", help="auto, cpu or cuda (default: cpu)")
     group.addoption(
         "--min-rounds",
         type=int,
         default=5,
         metavar="N",
-        help="fewest timed calls per sampler and batch size (default: 5)",
+        help="fewest timed calls per sampler and batch size, or rounds of a ratio (default: 5)",
     )
     group.addoption(
         "--max-seconds",
         type=float,
         default=10.0,
         metavar="S",
-        help="time for the calls of one sampler and batch size, unless --min-rounds needs more;"
-        " warming up may take half as much again (default: 10)",
+        help="time for the calls of one sampler and batch size, or the rounds of a ratio, unless --min-rounds"
+        " needs more; warming up may take half as much again (default: 10)",
     )

@@ -10,7 +10,10 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from nfbench.report.speedups import label
 from nfbench.report.style import PAGE_WIDTH, series
+from nfbench.sample.contestant import contestant
+from nfbench.sample.sampler import entry
 
 
 def show_image(axes: Axes, image: np.ndarray) -> None:
@@ -86,21 +89,25 @@ def quality_against_speed(rows: pd.DataFrame, spaces: dict[str, str]) -> Figure:
         axes.set_title(title)
     figure.tight_layout()
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper center", ncol=len(labels), bbox_to_anchor=(0.5, 0.0))
+    figure.legend(handles, labels, loc="upper center", ncol=min(4, len(labels)), bbox_to_anchor=(0.5, 0.0))
     return figure
 
 
 def _quality_panel(axes: Axes, rows: pd.DataFrame, space: str) -> None:
     measured = rows.dropna(subset=["ms_per_image_batch1", f"fd_{space}"])
-    for index, row in measured.iterrows():
+    methods = list(dict.fromkeys(method_of(row) for _, row in rows.iterrows()))
+    for _, row in measured.iterrows():
         axes.errorbar(
             row["ms_per_image_batch1"],
             row[f"fd_{space}"],
             yerr=None if pd.isna(row[f"fd_{space}_std"]) else row[f"fd_{space}_std"],
             linestyle="none",
             capsize=2,
-            label=row["sampler"],
-            **series(index),
+            label=label(row),
+            # Hollow: noisy output. Black edge: a tuned threshold.
+            markerfacecolor=None if entry(row["sampler"]).output == "clean" else "white",
+            **series(methods.index(method_of(row))),
+            **({"markeredgecolor": "black"} if row["variant"] == "tuned" else {}),
         )
     floor, noisy = rows[f"fd_{space}_floor"].iloc[0], rows[f"fd_{space}_floor_noisy"].iloc[0]
     axes.axhline(floor, color="0.3", linewidth=0.8, linestyle="--", label="real images")
@@ -108,6 +115,11 @@ def _quality_panel(axes: Axes, rows: pd.DataFrame, space: str) -> None:
     log_axis(axes.xaxis)
     log_axis(axes.yaxis)
     axes.set(xlabel="latency at batch 1 (ms an image)", ylabel="Fréchet distance")
+
+
+def method_of(row: pd.Series) -> str:
+    """Return the sampler of a table's row without its denoising."""
+    return contestant(row["sampler"]).method
 
 
 def training_curves(forward: list[pd.DataFrame], reverse: dict[str, list[pd.DataFrame]]) -> Figure:

@@ -13,13 +13,16 @@ import pandas as pd
 
 from nfbench.errors import UserError
 from nfbench.files import atomic_path
+from nfbench.report.speedups import with_speedups
+from nfbench.sample.contestant import contestant
 from nfbench.sample.sampler import entry
 
 LATENCY_BATCH = 1
 THROUGHPUT_BATCH = 64
 
 COLUMNS = (
-    *("experiment", "sampler", "nfe", "score_evaluations", "params_millions"),
+    *("experiment", "sampler", "variant", "tau", "nfe", "score_evaluations", "token_steps", "sweeps"),
+    "params_millions",
     *("fd_effnet", "fd_effnet_std", "fd_effnet_floor", "fd_effnet_floor_noisy"),
     *("kid_effnet", "kid_effnet_std", "kid_effnet_floor", "kid_subset_size"),
     *("fd_classifier", "fd_classifier_std", "fd_classifier_floor", "fd_classifier_floor_noisy"),
@@ -34,16 +37,17 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one sampler, as read from the measurements' files; one item per seed.
+    """What was measured of one contestant, as read from the measurements' files; one item per seed.
 
     Attributes:
+        contestant: see `nfbench.sample.contestant`.
         quality: of measure_quality.
         inversion: of measure_inversion.
         reconstruction: of measure_reconstruction; empty for samplers that are not learned.
         speed: rows of one benchmark run, see `nfbench.measure.speed.read_benchmark_json`.
     """
 
-    sampler: str
+    contestant: str
     quality: list[dict[str, Any]]
     inversion: list[dict[str, Any]]
     reconstruction: list[dict[str, Any]]
@@ -77,7 +81,7 @@ def table(
 ) -> pd.DataFrame:
     """Return the rows of one experiment."""
     rows = [_row(experiment, sampler, floors, likelihood) for sampler in samplers]
-    return _with_speedups(pd.DataFrame(rows)).reindex(columns=list(COLUMNS))
+    return with_speedups(pd.DataFrame(rows)).reindex(columns=list(COLUMNS))
 
 
 def _row(
@@ -85,13 +89,17 @@ def _row(
 ) -> dict[str, Any]:
     samples = [quality["samples"] for quality in measured.quality]
     training = [sample["training"] for sample in samples]
-    learned = entry(measured.sampler).learned
+    sampler = contestant(measured.contestant).sampler
+    learned = entry(sampler).learned
     origins = _origins(measured)
     return {
         "experiment": experiment,
-        "sampler": measured.sampler,
+        "sampler": sampler,
+        **_setting(measured),
         "nfe": mean([sample["cost"]["nfe"] for sample in samples]),
         "score_evaluations": mean([sample["cost"]["score_evaluations"] for sample in samples]),
+        "token_steps": mean([sample["cost"]["token_steps"] for sample in samples]),
+        "sweeps": _sweeps([sample["cost"]["sweeps"] for sample in samples]),
         "params_millions": mean([sample["parameters"] / 1e6 for sample in samples]),
         **_distances(measured.quality, floors),
         "label_accuracy": mean([quality["label_accuracy"] for quality in measured.quality]),
@@ -113,6 +121,22 @@ def _row(
         "precision": "; ".join(_distinct(origin["precision"] for origin in origins)),
         "commit": " ".join(_distinct(_commits(measured, origins))),
     }
+
+
+def _setting(measured: Measured) -> dict[str, Any]:
+    """Return which threshold an iterative inverse stopped at, and where that comes from."""
+    chosen = contestant(measured.contestant)
+    settings = measured.quality[0]["samples"]["settings"]
+    if not entry(chosen.sampler).iterative:
+        return {"variant": None, "tau": None}
+    return {"variant": chosen.variant or "published", "tau": settings["tau"]}
+
+
+def _sweeps(per_seed: list[list[float] | None]) -> str | None:
+    """Return the mean sweeps of every block, data side first, in one cell."""
+    if not per_seed or any(sweeps is None for sweeps in per_seed):
+        return None
+    return " ".join(f"{value:.1f}" for value in np.mean(per_seed, axis=0))
 
 
 def _distances(quality: list[dict[str, Any]], floors: Floors) -> dict[str, Any]:
@@ -183,36 +207,6 @@ def _notes(measured: Measured) -> list[str]:
     if any(row["busy"] for row in measured.speed):
         notes.append("speed: the machine was busy with other work")
     return notes
-
-
-def _with_speedups(rows: pd.DataFrame) -> pd.DataFrame:
-    """Compare with the fastest exact inverse that ends in the same kind of output, clean or noisy."""
-    rows = rows.copy()
-    output = rows["sampler"].map(lambda name: entry(name).output)
-    exact = rows["sampler"].map(lambda name: entry(name).exact)
-    for kind in output.unique():
-        same = output == kind
-        at_1 = _fastest(rows[exact & same], "ms_per_image_batch1", "min")
-        at_64 = _fastest(rows[exact & same], "images_per_second_batch64", "max")
-        if at_1 is not None:
-            ratio = at_1["ms_per_image_batch1"] / rows.loc[same, "ms_per_image_batch1"]
-            rows.loc[same, "speedup_batch1"] = ratio
-        if at_64 is not None:
-            ratio = rows.loc[same, "images_per_second_batch64"] / at_64["images_per_second_batch64"]
-            rows.loc[same, "speedup_batch64"] = ratio
-        names = {row["sampler"]: None for row in (at_1, at_64) if row is not None}
-        rows.loc[same, "speedup_baseline"] = (
-            " at batch 1, ".join(names) or None
-        )  # one name where one is fastest at both
-    return rows
-
-
-def _fastest(rows: pd.DataFrame, column: str, best: str) -> pd.Series | None:
-    """Return the row with the best value of a column, None where no row has one."""
-    values = pd.to_numeric(rows[column]).dropna()
-    if values.empty:
-        return None
-    return rows.loc[values.idxmin() if best == "min" else values.idxmax()]
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

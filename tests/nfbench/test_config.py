@@ -53,14 +53,17 @@ def schema_of(*path):
         (("quality", "classifier"), config.ClassifierConfig),
         (("forward", "training"), config.TrainingConfig),
         (("reverse", "biflow"), config.ReverseConfig),
+        (("sampling", "tuning"), config.TuningConfig),
+        (("speed", "front"), config.FrontConfig),
     ],
     ids=str,
 )
 def test_schema_and_dataclass_have_the_same_keys_and_required_ones(path, cls):
     node = schema_of(*path)
     assert set(node["properties"]) == set(typing.get_type_hints(cls))
-    required = {f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING}
-    assert set(node["required"]) == required
+    missing = dataclasses.MISSING
+    required = {f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is missing}
+    assert set(node.get("required", [])) == required
 
 
 def described(node):
@@ -79,9 +82,13 @@ def test_the_schema_s_samplers_and_data_sets_are_those_that_exist():
     from baselines import samplers
     from nfbench.data.datasets import datasets
     from nfbench.measure.features import spaces
+    from nfbench.sample.contestant import contestant
+    from nfbench.sample.sampler import entry
 
     allowed = schema_of("sampling", "samplers")["items"]["enum"]
-    assert set(allowed) == set(samplers())
+    assert {contestant(name).sampler for name in allowed} == set(samplers())
+    iterative = {name for name in samplers() if entry(name).iterative}
+    assert {contestant(name).sampler for name in allowed if contestant(name).variant} == iterative
     assert set(schema_of("data", "name")["enum"]) == set(datasets())
     assert set(schema_of("quality", "spaces")["items"]["enum"]) == set(spaces())
 
@@ -140,3 +147,22 @@ def test_missing_broken_and_empty_files_are_told(tmp_path):
     path.write_text("")
     with pytest.raises(UserError, match="must hold keys and values"):
         read_experiment(path, SCHEMA)
+
+
+def test_the_schema_s_sampler_options_are_those_that_the_samplers_take():
+    import inspect
+
+    from baselines.tarflow import gs_jacobi, guidance, jacobi, selective
+
+    guided = {f.name for f in dataclasses.fields(guidance.Guidance)} - {"scale"}
+    made_for = {
+        "sequential": set(),
+        "jacobi": inspect.signature(jacobi.Jacobi.__init__).parameters,
+        "selective-jacobi": inspect.signature(selective.SelectiveJacobi.__init__).parameters,
+        "gs-jacobi": inspect.signature(gs_jacobi.GSJacobi.__init__).parameters,
+    }
+    # The plan and its images are not for the file to give, and how often a GPU is asked changes no result.
+    left_out = {"self", "flow", "guidance_options", "plan", "images", "check_every"}
+    for name, parameters in made_for.items():
+        options = schema_of("sampling", "options", name)["properties"]
+        assert set(options) == (set(parameters) - left_out) | guided, name

@@ -1,5 +1,6 @@
 """What the speed suite times: samplers from checkpoints or with random weights."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,12 +10,6 @@ from nfbench.device import resolve_device
 from nfbench.errors import UserError
 from nfbench.files import sha256_file
 from nfbench.sample.sampler import Sampler, entry
-
-
-def random_sampler(name: str, device: str) -> Sampler:
-    """Build a sampler on a small model with random weights, of the kind that it is made for."""
-    chosen = entry(name)
-    return chosen.build(chosen.demo()).to(device)
 
 
 def checkpoint_of(name: str, config: pytest.Config) -> Path | None:
@@ -35,13 +30,14 @@ def build_sampler(pytestconfig: pytest.Config, device: str) -> Callable[[str], t
     """Return name -> (sampler on the chosen device, SHA-256 of its checkpoint or "random")."""
     built: dict[str, tuple[Sampler, str]] = {}
 
+    options = json.loads(pytestconfig.getoption("--sampler-options"))
+
     def build(name: str) -> tuple[Sampler, str]:
         if name not in built:
             path = checkpoint_of(name, pytestconfig)
-            if path is None:
-                built[name] = random_sampler(name, device), "random"
-            else:
-                built[name] = entry(name).build(path).to(device), sha256_file(path)
+            model = entry(name).demo() if path is None else path
+            made = "random" if path is None else sha256_file(path)
+            built[name] = entry(name).build(model, **options).to(device), made
         return built[name]
 
     return build

@@ -6,15 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from nfbench.measure.ratios import ratio_table, read_ratios
 from nfbench.measure.speed import read_benchmark_json
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run_suite(*options: str) -> subprocess.CompletedProcess[str]:
-    """Run tests/speed in a process of its own."""
-    command = [sys.executable, "-m", "pytest", "tests/speed", "-q", "-p", "no:cacheprovider"]
-    return subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True)
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own."""
+    return subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
+
+
+def run_suite(*options: str, cells: str = "tests/speed") -> subprocess.CompletedProcess[str]:
+    """Run tests/speed, or some of its cells."""
+    return run("-m", "pytest", cells, "-q", "-p", "no:cacheprovider", *options)
 
 
 def test_a_cell_of_the_suite_becomes_a_row(tmp_path: Path):
@@ -34,3 +39,33 @@ def test_a_misspelt_sampler_is_named_and_nothing_is_timed():
     done = run_suite("--benchmark-only", "--sampler", "sequentail")
     assert done.returncode != 0
     assert "did you mean 'sequential'?" in done.stdout + done.stderr
+
+
+def test_a_cell_of_ratios_becomes_a_row(tmp_path: Path):
+    out = tmp_path / "ratios.json"
+    cell = "tests/speed/test_inverse_ratios.py::test_exact_inverses[T49-batch2-guidance1]"
+    short = ["--batch-size", "2", "--max-seconds", "0.2"]
+    done = run_suite("--benchmark-only", *short, f"--benchmark-json={out}", cells=cell)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = read_ratios(out)
+    assert (row["tokens"], row["batch_size"], row["guidance"], row["device"]) == (49, 2, 1.0, "cpu")
+    assert row["rounds"] >= 5
+    assert list(row["milliseconds"]) == ["published", "sequential", "static"]
+    assert list(row["ratios"]) == ["static/published", "static/sequential"]
+    assert all(0 < each["q1"] <= each["median"] <= each["q3"] for each in row["ratios"].values())
+    assert "| 49 | 2 | 1 | " in ratio_table([row])
+
+
+def test_jacobi_without_a_trained_flow_is_skipped_with_the_reason():
+    cells = "tests/speed/test_inverse_ratios.py::test_jacobi_inverses"
+    done = run_suite("--benchmark-only", cells=cells)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the number of sweeps depends on the weights" in done.stdout
+
+
+def test_a_profile_names_every_group_of_operators():
+    done = run("tests/speed/profile_inverse.py", "--image-size", "6", "--calls", "1", "--guidance", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for group in ("matrix products", "attention", "layer norm", "copies into the cache", "elementwise"):
+        assert f"\n{group}" in done.stdout
+    assert "\nother " not in done.stdout.replace("\nother copies", "")

@@ -15,11 +15,13 @@ environ["PYTHONPATH"] = os.pathsep.join(filter(None, SEARCHED))
 
 from nfbench.config import ExperimentConfig, build, check, read_experiment
 from nfbench.errors import UserError
+from nfbench.sample.contestant import contestant
 
 ROOT = Path(workflow.basedir)
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 SPACES = ["effnet", "classifier"]
 FIGURES = ["samples", "quality_speed", "trajectory", "nearest", "training"]
+ITERATIVE_FIGURES = ["front", "sweeps"]  # of experiments that have iterative inverses
 
 
 def canonical(value):
@@ -78,13 +80,21 @@ def check_models(values, source):
 
 
 def base_name(sampler):
-    """Return the name of a sampler without its denoising suffix."""
-    return sampler.partition("+")[0]
+    """Return the method of a contestant, without variant and denoising."""
+    return contestant(sampler).method
 
 
 def is_learned(sampler):
     """Tell learned reverses, which have a model of their own, from the inverses that need no training."""
     return base_name(sampler) in SCHEMA["properties"]["reverse"]["properties"]
+
+
+def iterative_methods(experiment):
+    """Return the methods of an experiment that stop at a threshold, so that it can be tuned."""
+    names = SCHEMA["properties"]["sampling"]["properties"]["samplers"]["items"]["enum"]
+    tunable = {base_name(name) for name in names if contestant(name).variant}
+    methods = map(base_name, EXPERIMENTS[experiment]["sampling"]["samplers"])
+    return [method for method in dict.fromkeys(methods) if method in tunable]
 
 
 try:
@@ -118,10 +128,13 @@ def library(*patterns):
 DATA_CODE = library("nfbench/data/*.py")
 FLOW_CODE = library("baselines/tarflow/model.py")
 INVERSE_CODE = FLOW_CODE + library(
-    "baselines/tarflow/sequential.py",
-    "baselines/tarflow/counting.py",
-    "baselines/tarflow/guidance.py",
-    "baselines/tarflow/denoise.py",
+    *(
+        f"baselines/tarflow/{name}.py"
+        for name in (
+            *("counting", "denoise", "fixed_point", "gs_jacobi", "guidance", "inverse", "jacobi"),
+            *("plan", "prepared", "selective", "sequential", "static", "workspace"),
+        )
+    )
 )
 REVERSE_CODE = library("biflow/layers.py", "biflow/model.py", "biflow/sampler.py")
 SAMPLE_CODE = library("nfbench/sample/*.py")
@@ -163,8 +176,38 @@ def true_inverse_of(wildcards):
 
 
 def undenoised(wildcards):
-    """Return the samplers without their denoised forms, whose errors of inversion are the same."""
-    return list(dict.fromkeys(base_name(sampler) for sampler in samplers(wildcards)))
+    """Return the contestants without their denoised forms, whose errors of inversion are the same."""
+    return list(dict.fromkeys(contestant(sampler).drawn for sampler in samplers(wildcards)))
+
+
+def distinct_samplers(wildcards):
+    """Return the contestants without those that draw the images of another one faster."""
+    same = {"sequential-static", *iterative_methods(wildcards.experiment)}
+    names = samplers(wildcards)
+    return [name for name in names if base_name(name) not in same] or names[:1]
+
+
+def options_of(wildcards):
+    """Return the options that the experiment gives the wildcards' sampler or method."""
+    name = getattr(wildcards, "sampler", None) or wildcards.method
+    return EXPERIMENTS[wildcards.experiment]["sampling"]["options"].get(base_name(name), {})
+
+
+def plan_of(wildcards):
+    """Return the plan of GS-Jacobi for the wildcards' flow; other samplers need none."""
+    name = getattr(wildcards, "sampler", None) or wildcards.method
+    if base_name(name) != "gs-jacobi":
+        return []
+    seed = getattr(wildcards, "seed", None) or first_seed(wildcards)
+    return f"results/{wildcards.experiment}/sample/plan/seed{seed}.json"
+
+
+def tuning_of(wildcards):
+    """Return the file with the tuned threshold of a @tuned contestant; others need none."""
+    chosen = contestant(wildcards.sampler)
+    if not chosen.variant:
+        return []
+    return f"results/{wildcards.experiment}/sample/tuning/{chosen.method}.json"
 
 
 def classifier_of(wildcards):
@@ -221,14 +264,19 @@ def figure_output(name, caption):
     )
 
 
+def figures_of(experiment):
+    """Return the names of an experiment's figures."""
+    return FIGURES + (ITERATIVE_FIGURES if iterative_methods(experiment) else [])
+
+
 def all_figures():
     """Return every figure of the configured experiments, as PNG and PDF."""
-    return expand(
-        "results/figures/{experiment}/{figure}.{suffix}",
-        experiment=EXPERIMENTS,
-        figure=FIGURES,
-        suffix=["png", "pdf"],
-    )
+    return [
+        f"results/figures/{experiment}/{figure}.{suffix}"
+        for experiment in EXPERIMENTS
+        for figure in figures_of(experiment)
+        for suffix in ("png", "pdf")
+    ]
 
 
 def alternatives(names):
@@ -238,16 +286,19 @@ def alternatives(names):
 
 SAMPLERS = {s for e in EXPERIMENTS.values() for s in e["sampling"]["samplers"]}
 SAMPLERS |= {"sequential", "sequential+denoise"}  # the truth that the others are compared with
-UNDENOISED = {base_name(sampler) for sampler in SAMPLERS}
+UNDENOISED = {contestant(sampler).drawn for sampler in SAMPLERS}
+SAMPLERS |= UNDENOISED
+ITERATIVE = {method for experiment in EXPERIMENTS for method in iterative_methods(experiment)}
+METHODS = {method for values in EXPERIMENTS.values() for method in values["reverse"]}
 FLOORS = {"floor", "floor-noisy"}
 
 
 wildcard_constraints:
     experiment=alternatives(EXPERIMENTS),
     seed=r"\d+",
-    method=alternatives({m for e in EXPERIMENTS.values() for m in e["reverse"]}),
+    method=alternatives(METHODS),
     sampler=alternatives(SAMPLERS),
     floor=alternatives(FLOORS),
     source=alternatives(SAMPLERS | FLOORS),
     space=alternatives(SPACES),
-    figure=alternatives(FIGURES),
+    figure=alternatives(FIGURES + ITERATIVE_FIGURES),

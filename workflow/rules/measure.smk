@@ -137,6 +137,8 @@ rule measure_speed:
     """Time one sampler with pytest-benchmark in a process of its own, alone on the machine."""
     input:
         weights=model_of,
+        plan=plan_of,
+        tuning=tuning_of,
         code=library("nfbench/measure/speed.py") + INVERSE_CODE + REVERSE_CODE,
         suite=library("tests/conftest.py", "tests/speed/conftest.py", "tests/speed/test_sampler_speed.py"),
     output:
@@ -149,9 +151,44 @@ rule measure_speed:
     resources:
         gpu=1,
     params:
-        speed=setting("speed"),
+        batch_sizes=setting("speed", "batch_sizes"),
+        max_seconds=setting("speed", "max_seconds"),
+        min_rounds=setting("speed", "min_rounds"),
         guidance=setting("sampling", "guidance"),
         learned=lambda w: is_learned(w.sampler),
+        options=options_of,
         device=setting("device"),
     script:
         "../scripts/measure_speed.py"
+
+
+rule measure_front:
+    """Time the iterative inverses at many thresholds in turn, and take their errors."""
+    input:
+        flow=lambda w: f"results/{w.experiment}/forward/seed{first_seed(w)}.safetensors",
+        plan=lambda w: f"results/{w.experiment}/sample/plan/seed{first_seed(w)}.json",
+        tuning=lambda w: expand(
+            "results/{experiment}/sample/tuning/{method}.json",
+            experiment=w.experiment,
+            method=iterative_methods(w.experiment),
+        ),
+        code=library("nfbench/measure/front.py", "nfbench/measure/speed.py") + INVERSE_CODE,
+    output:
+        "results/{experiment}/measure/front.json",
+    log:
+        "results/{experiment}/logs/measure_front.log",
+    benchmark:
+        "results/{experiment}/job_cost/measure_front.tsv"
+    conda:
+        "../../environment.yml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        front=setting("speed", "front"),
+        guidance=setting("sampling", "guidance"),
+        options=setting("sampling", "options"),
+        methods=lambda w: iterative_methods(w.experiment),
+        device=setting("device"),
+    script:
+        "../scripts/measure_front.py"

@@ -14,7 +14,7 @@ rule report_table:
             experiment=w.experiment,
             sampler=samplers(w),
         ),
-        code=library("nfbench/report/tables.py", "nfbench/measure/speed.py"),
+        code=library("nfbench/report/tables.py", "nfbench/report/speedups.py", "nfbench/measure/speed.py"),
     output:
         csv="results/{experiment}/report/table1.csv",
     log:
@@ -85,6 +85,39 @@ rule plot_quality_speed:
         "../scripts/plot_quality_speed.py"
 
 
+rule plot_front:
+    """Draw milliseconds against the error of inversion for every threshold."""
+    input:
+        front="results/{experiment}/measure/front.json",
+        code=REPORT_CODE,
+    output:
+        png=figure_output("front", "front"),
+        pdf="results/figures/{experiment}/front.pdf",
+    log:
+        "results/{experiment}/logs/plot_front.log",
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/plot_front.py"
+
+
+rule plot_sweeps:
+    """Draw the sweeps that every block took, and the measures that foretell which are hard."""
+    input:
+        front="results/{experiment}/measure/front.json",
+        plan=lambda w: f"results/{w.experiment}/sample/plan/seed{first_seed(w)}.json",
+        code=REPORT_CODE,
+    output:
+        png=figure_output("sweeps", "sweeps"),
+        pdf="results/figures/{experiment}/sweeps.pdf",
+    log:
+        "results/{experiment}/logs/plot_sweeps.log",
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/plot_sweeps.py"
+
+
 rule plot_trajectory:
     """Follow test images through the flow to noise, and back through the exact inverse and the learned reverses."""
     input:
@@ -113,7 +146,12 @@ rule plot_trajectory:
 rule plot_nearest:
     """Show the nearest training image beside some samples: nothing is memorised."""
     input:
-        samples=first_seed_of("results/{experiment}/sample/{sampler}/seed{seed}.npz"),
+        samples=lambda w: expand(
+            "results/{experiment}/sample/{sampler}/seed{seed}.npz",
+            experiment=w.experiment,
+            sampler=distinct_samplers(w),
+            seed=first_seed(w),
+        ),
         code=REPORT_CODE + library("nfbench/measure/nearest.py"),
     output:
         png=figure_output("nearest", "nearest"),
@@ -123,7 +161,7 @@ rule plot_nearest:
     conda:
         "../../environment.yml"
     params:
-        samplers=samplers,
+        samplers=distinct_samplers,
         data=setting("data"),
     script:
         "../scripts/plot_nearest.py"
@@ -152,18 +190,17 @@ rule keep_reference:
     """Copy an experiment's table and figures, with a manifest, to where they are committed."""
     input:
         csv="results/{experiment}/report/table1.csv",
-        figures=expand(
-            "results/figures/{{experiment}}/{figure}.{suffix}", figure=FIGURES, suffix=["png", "pdf"]
+        figures=lambda w: expand(
+            "results/figures/{experiment}/{figure}.{suffix}",
+            experiment=w.experiment,
+            figure=figures_of(w.experiment),
+            suffix=["png", "pdf"],
         ),
         samples=first_seed_of("results/{experiment}/sample/{sampler}/seed{seed}.npz"),
     output:
         csv="results/reference/{experiment}-{device}/table1.csv",
         markdown="results/reference/{experiment}-{device}/table1.md",
-        figures=expand(
-            "results/reference/{{experiment}}-{{device}}/figures/{figure}.{suffix}",
-            figure=FIGURES,
-            suffix=["png", "pdf"],
-        ),
+        figures=directory("results/reference/{experiment}-{device}/figures"),
         manifest="results/reference/{experiment}-{device}/manifest.json",
     log:
         "results/{experiment}/logs/keep_reference/{device}.log",

@@ -6,6 +6,7 @@ from nfbench.device import resolve_device
 from nfbench.files import sha256_file
 from nfbench.job import job
 from nfbench.provenance import provenance
+from nfbench.sample.contestant import contestant, options_in_effect
 from nfbench.sample.sample_set import draw, to_sample_set, write_draw, write_sample_set
 from nfbench.train.checkpoint import read_meta
 
@@ -13,7 +14,9 @@ with job(snakemake.log[0], snakemake.threads) as report:
     guidance = snakemake.params.guidance
     device = resolve_device(snakemake.params.device)
     seed = int(snakemake.wildcards.seed)
-    sampler = make_sampler(snakemake.wildcards.sampler, snakemake.input.weights).to(device)
+    options = options_in_effect(snakemake.params.options, snakemake.input.plan, snakemake.input.tuning)
+    method = contestant(snakemake.wildcards.sampler).method
+    sampler = make_sampler(method, snakemake.input.weights, **options).to(device)
     drawn = draw(
         sampler,
         seed=seed,
@@ -25,7 +28,8 @@ with job(snakemake.log[0], snakemake.threads) as report:
     )
     model = read_meta(snakemake.input.weights)
     meta = {
-        "sampler": sampler.name,
+        "sampler": snakemake.wildcards.sampler,
+        "settings": sampler.settings,
         "seed": seed,
         "guidance": guidance,
         "parameters": sampler.n_parameters,

@@ -23,13 +23,16 @@ with job(snakemake.log[0]) as report:
     samples = {path: read_sample_set(path).meta for path in snakemake.input.samples}
     for path, meta in samples.items():
         check_device(path, meta["provenance"], snakemake.wildcards.device)
+    folder = Path(made.manifest).parent
+    figures = Path(made.figures)
+    figures.mkdir(parents=True, exist_ok=True)
+    kept_figures = [figures / Path(path).name for path in snakemake.input.figures]
     sources = [snakemake.input.csv, *snakemake.input.figures]
-    for source, target in zip(sources, [made.csv, *made.figures], strict=True):
+    for source, target in zip(sources, [made.csv, *kept_figures], strict=True):
         with atomic_path(target) as temporary:
             shutil.copyfile(source, temporary)
     write_markdown(made.markdown, read_table(made.csv))
-    folder = Path(made.manifest).parent
-    kept = sorted(map(Path, [made.csv, made.markdown, *made.figures]))
+    kept = sorted(map(Path, [made.csv, made.markdown, *kept_figures]))
     write_json(
         made.manifest,
         {

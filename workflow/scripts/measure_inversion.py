@@ -13,6 +13,7 @@ from nfbench.files import write_json
 from nfbench.job import job
 from nfbench.measure.inversion import finite_mean, mse_per_image
 from nfbench.provenance import provenance
+from nfbench.sample.contestant import contestant
 from nfbench.sample.sample_set import batches, read_draw, read_sample_set
 from nfbench.sample.sampler import entry
 
@@ -53,7 +54,7 @@ with job(snakemake.log[0], snakemake.threads) as report:
         )
     itself = snakemake.input.unclamped == snakemake.input.truth
     # A guided sample is no preimage of its noise, and a denoised one is not meant to be.
-    goes_back = entry(name).output == "noisy" and not samples.meta["guidance"]
+    goes_back = entry(contestant(name).sampler).output == "noisy" and not samples.meta["guidance"]
     result = {
         "sampler": name,
         "seed": seed,

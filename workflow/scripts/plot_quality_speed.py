@@ -1,5 +1,6 @@
 """Draw quality against latency."""
 
+import biflow  # noqa: F401, registers the samplers that the figure asks about
 from nfbench.job import job
 from nfbench.report import figures, style
 from nfbench.report.tables import read_table

@@ -16,7 +16,7 @@ with job(snakemake.log[0]) as report:
     given = snakemake.input
     measured = [
         Measured(
-            sampler=name,
+            contestant=name,
             quality=of_sampler(given.quality, name),
             # Denoising adds nothing to an inverse's error, which is taken before it.
             inversion=of_sampler(given.inversion, name.removesuffix("+denoise")),

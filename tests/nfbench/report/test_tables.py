@@ -29,7 +29,8 @@ def quality(sampler, seed=0, frechet=10.0, **changes):
         "clipped": 7,
         "parameters": 400_000,
         "training": {"seconds": 30.0 + seed},
-        "cost": {"nfe": 48.0, "score_evaluations": 0.0},
+        "cost": {"nfe": 48.0, "score_evaluations": 0.0, "token_steps": 192.0, "sweeps": None},
+        "settings": {},
         "provenance": ORIGIN,
         "model_provenance": ORIGIN,
     }
@@ -155,3 +156,40 @@ def test_a_missing_or_older_table_is_told(tmp_path):
     pd.DataFrame({"experiment": ["a"]}).to_csv(tmp_path / "old.csv", index=False)
     with pytest.raises(UserError, match=r"old\.csv is of another version"):
         join([str(tmp_path / "old.csv")])
+
+
+def iterative(name, latency, tau, sweeps, inversion_mse):
+    run = quality(name)
+    run["samples"]["settings"] = {"tau": tau}
+    run["samples"]["cost"] |= {"nfe": 9.0, "sweeps": sweeps}
+    return measured(
+        name,
+        latency,
+        0.64,
+        quality=[run],
+        inversion=[{"inversion_mse": inversion_mse, "residual": 0.1}],
+    )
+
+
+def test_an_iterative_inverse_tells_its_threshold_and_sweeps(samplers):
+    jacobi = [
+        iterative("jacobi+denoise", 0.05, 4e-6, [8.0, 10.0], 1e-13),
+        iterative("jacobi@tuned+denoise", 0.02, 0.1, [4.0, 5.26], 1e-4),
+    ]
+    rows = table("toy", [*samplers, *jacobi], FLOORS, LIKELIHOOD)
+    assert rows["sampler"].tolist()[3:] == ["jacobi+denoise"] * 2
+    assert rows["variant"].tolist()[3:] == ["published", "tuned"]
+    assert rows["variant"].isna().tolist()[:3] == [True] * 3
+    assert rows["tau"].tolist()[3:] == [4e-6, 0.1]
+    assert rows["sweeps"].tolist()[3:] == ["8.0 10.0", "4.0 5.3"]
+
+
+def test_an_iterative_inverse_is_a_speed_baseline_only_where_its_error_is_rounding(samplers):
+    exact = iterative("jacobi+denoise", 0.05, 4e-6, [8.0], 1e-13)
+    loose = iterative("jacobi@tuned+denoise", 0.02, 0.1, [4.0], 1e-4)
+    rows = table("toy", [*samplers, exact, loose], FLOORS, LIKELIHOOD)
+    assert rows["speedup_batch1"].tolist() == pytest.approx([1, 0.25, 12.5, 1, 2.5])
+    baseline = "jacobi+denoise, published"
+    assert rows["speedup_baseline"].tolist()[1:] == [baseline] * 4
+    rows = table("toy", [*samplers, loose], FLOORS, LIKELIHOOD)
+    assert rows["speedup_baseline"].tolist()[1:] == ["sequential+denoise"] * 3
