@@ -122,7 +122,7 @@ class SpeedConfig:
     batch_sizes: list[int]
     max_seconds: float = 4.0
     min_rounds: int = 5
-    front: FrontConfig = field(default_factory=FrontConfig)
+    front: FrontConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -149,8 +149,10 @@ def build(cls: type, values: dict[str, Any]) -> Any:
 
 
 def _convert(hint: Any, value: Any) -> Any:
+    if isinstance(hint, types.UnionType):  # a section that may be left out
+        hint = next((part for part in hint.__args__ if dataclasses.is_dataclass(part)), hint)
     if dataclasses.is_dataclass(hint):
-        return build(hint, value)
+        return None if value is None else build(hint, value)
     if isinstance(hint, types.GenericAlias) and hint.__origin__ is dict:
         return {key: _convert(hint.__args__[1], item) for key, item in value.items()}
     return value

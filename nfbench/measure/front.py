@@ -1,15 +1,15 @@
 """Speed against error: samplers with many settings, timed in turn in one process."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from nfbench.measure.inversion import finite_mean, mse_per_image
-from nfbench.measure.speed import synchronise
+from nfbench.measure.ratios import Interleaved, quartiles
+from nfbench.measure.speed import timed
 from nfbench.sample.sampler import Sampler
 
 
@@ -44,29 +44,6 @@ def errors(
     return found
 
 
-def interleaved_seconds(
-    calls: Sequence[Callable[[], Any]], device: torch.device | str, *, rounds: int, seed: int = 0
-) -> np.ndarray:
-    """Time calls in turn, each once a round in an order drawn anew, after one untimed round.
-
-    A machine whose speed drifts then slows all of them alike.
-
-    Returns:
-        Seconds, (rounds, calls).
-    """
-    order, seconds = np.random.default_rng(seed), np.zeros((rounds, len(calls)))
-    for call in calls:
-        call()
-    synchronise(device)
-    for line in seconds:
-        for index in order.permutation(len(calls)):
-            before = time.perf_counter()
-            calls[index]()
-            synchronise(device)
-            line[index] = time.perf_counter() - before
-    return seconds
-
-
 def times(
     samplers: Sequence[Sampler],
     z: Tensor,
@@ -76,7 +53,7 @@ def times(
     guidance: float = 0.0,
     rounds: int = 5,
 ) -> list[dict[str, Any]]:
-    """Time every sampler on the same images, taken `batch_size` at a time.
+    """Time every sampler on the same images, taken `batch_size` at a time, in turn and after a warm-up.
 
     Returns:
         For each: batch_size, ms_per_image (median over rounds) with its quartiles, rounds.
@@ -86,22 +63,19 @@ def times(
         for i in range(0, len(z), batch_size)
     ]
 
-    def call(sampler: Sampler) -> Callable[[], None]:
-        def run() -> None:
-            for noise, labels in parts:
-                sampler.sample(noise, labels, guidance)
+    def sample(sampler: Sampler) -> None:
+        for noise, labels in parts:
+            sampler.sample(noise, labels, guidance)
 
-        return run
-
-    seconds = interleaved_seconds([call(sampler) for sampler in samplers], z.device, rounds=rounds)
-    quartiles = np.percentile(1e3 * seconds / len(z), [25, 50, 75], axis=0).T.tolist()
-    return [
-        {
-            "batch_size": batch_size,
-            "ms_per_image": median,
-            "ms_per_image_q1": q1,
-            "ms_per_image_q3": q3,
-            "rounds": rounds,
-        }
-        for q1, median, q3 in quartiles
-    ]
+    calls = {str(i): timed(partial(sample, sampler), z.device) for i, sampler in enumerate(samplers)}
+    for call in calls.values():
+        call()  # warms up
+    interleaved = Interleaved(calls, seed=0)
+    for _ in range(rounds):
+        interleaved.round()
+    found = []
+    for seconds in interleaved.seconds.values():
+        ms = quartiles([1e3 * value / len(z) for value in seconds])
+        spread = {"ms_per_image_q1": ms["q1"], "ms_per_image_q3": ms["q3"]}
+        found.append({"batch_size": batch_size, "ms_per_image": ms["median"], **spread, "rounds": rounds})
+    return found

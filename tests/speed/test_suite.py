@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,9 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
 
 
-def run_suite(*options: str, cells: str = "tests/speed") -> subprocess.CompletedProcess[str]:
+def run_suite(*options: str, cells: Iterable[str] = ("tests/speed",)) -> subprocess.CompletedProcess[str]:
     """Run tests/speed, or some of its cells."""
-    return run("-m", "pytest", cells, "-q", "-p", "no:cacheprovider", *options)
+    return run("-m", "pytest", *cells, "-q", "-p", "no:cacheprovider", *options)
 
 
 def test_a_cell_of_the_suite_becomes_a_row(tmp_path: Path):
@@ -41,12 +42,13 @@ def test_a_misspelt_sampler_is_named_and_nothing_is_timed():
     assert "did you mean 'sequential'?" in done.stdout + done.stderr
 
 
-def test_a_cell_of_ratios_becomes_a_row(tmp_path: Path):
-    out = tmp_path / "ratios.json"
-    cell = "tests/speed/test_inverse_ratios.py::test_exact_inverses[T49-batch2-guidance1]"
+def test_a_cell_of_ratios_becomes_a_row_and_jacobi_asks_for_a_trained_flow(tmp_path: Path):
+    out, suite = tmp_path / "ratios.json", "tests/speed/test_inverse_ratios.py"
+    cells = [f"{suite}::test_exact_inverses[T49-batch2-guidance1]", f"{suite}::test_jacobi_inverses"]
     short = ["--batch-size", "2", "--max-seconds", "0.2"]
-    done = run_suite("--benchmark-only", *short, f"--benchmark-json={out}", cells=cell)
+    done = run_suite("--benchmark-only", *short, f"--benchmark-json={out}", cells=cells)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "the number of sweeps depends on the weights" in done.stdout
     (row,) = read_ratios(out)
     assert (row["tokens"], row["batch_size"], row["guidance"], row["device"]) == (49, 2, 1.0, "cpu")
     assert row["rounds"] >= 5
@@ -54,13 +56,6 @@ def test_a_cell_of_ratios_becomes_a_row(tmp_path: Path):
     assert list(row["ratios"]) == ["static/published", "static/sequential"]
     assert all(0 < each["q1"] <= each["median"] <= each["q3"] for each in row["ratios"].values())
     assert "| 49 | 2 | 1 | " in ratio_table([row])
-
-
-def test_jacobi_without_a_trained_flow_is_skipped_with_the_reason():
-    cells = "tests/speed/test_inverse_ratios.py::test_jacobi_inverses"
-    done = run_suite("--benchmark-only", cells=cells)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "the number of sweeps depends on the weights" in done.stdout
 
 
 def test_a_profile_names_every_group_of_operators():

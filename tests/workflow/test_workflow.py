@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -52,7 +53,10 @@ def test_everything_promised_is_there(finished):
     results = finished / "results"
     rows = pd.read_csv(results / "table1.csv")
     assert list(rows.columns) == list(COLUMNS)
-    assert rows["sampler"].tolist() == ["sequential", "sequential+denoise", "biflow"]
+    assert rows["sampler"].tolist() == ["sequential", "sequential+denoise", "gs-jacobi", "biflow"]
+    assert rows["variant"].fillna("").tolist() == ["", "", "tuned", ""]
+    assert rows["tau"].notna().tolist() == [False, False, True, False]
+    assert len(rows["sweeps"][2].split()) == 3  # flow blocks
     measured = [
         "fd_classifier",
         "fd_classifier_floor",
@@ -62,17 +66,33 @@ def test_everything_promised_is_there(finished):
     ]
     measured += ["ms_per_image_batch1", "images_per_second_batch64", "speedup_batch1", "commit"]
     assert rows[measured].notna().all(axis=None)
-    assert rows["nfe"].tolist() == [15, 15, 1]
+    assert rows["nfe"].tolist()[:2] + rows["nfe"].tolist()[3:] == [15, 15, 1]
+    assert 1 < rows["nfe"][2] < 15
     assert rows["fd_classifier_std"].isna().all()  # one seed has no spread
     assert rows["fd_effnet"].isna().all()  # tiny.yaml leaves this space out
-    assert rows["inversion_mse"].notna().tolist() == [False, False, True]  # the first is the truth
-    assert rows["residual"].notna().tolist() == [True, True, False]
+    assert rows["inversion_mse"].notna().tolist() == [False, False, True, True]  # the first is the truth
+    assert rows["residual"].notna().tolist() == [True, True, True, False]
     assert rows["n_samples"].eq(100).all()
     assert (results / "table1.md").read_text().count("\n") > 20
     figures = sorted(path.name for path in (results / "figures/tiny").iterdir())
-    names = ["nearest", "quality_speed", "samples", "training", "trajectory"]
+    names = ["front", "nearest", "quality_speed", "samples", "sweeps", "training", "trajectory"]
     assert figures == sorted(f"{name}.{suffix}" for name in names for suffix in ("png", "pdf"))
     assert not list(results.rglob("*.resume.pt"))
+
+
+def test_the_plan_and_the_threshold_are_written_down(finished):
+    sample = finished / "results/tiny/sample"
+    plan = json.loads((sample / "plan/seed0.json").read_text())
+    assert [set(block) for block in plan["plan"]] == [{"modules", "guess"}] * 3
+    assert all(block["crm"] > 0 for block in plan["difficulty"])
+    tuning = json.loads((sample / "tuning/gs-jacobi.json").read_text())
+    tried = [trial["tau"] for trial in tuning["trials"]]
+    assert tried == [0.1, 0.01, 0.001][: len(tried)]
+    assert tuning["tau"] in (None, tried[-1])
+    with np.load(sample / "gs-jacobi@tuned/seed0.npz") as file:
+        settings = json.loads(str(file["meta"]))["settings"]
+    assert settings["plan"] == plan["plan"]
+    assert settings["tau"] == (tuning["tau"] or pytest.approx(4e-6))
 
 
 def test_logs_show_the_progress_of_the_training(finished):

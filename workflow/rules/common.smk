@@ -21,7 +21,7 @@ ROOT = Path(workflow.basedir)
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 SPACES = ["effnet", "classifier"]
 FIGURES = ["samples", "quality_speed", "trajectory", "nearest", "training"]
-ITERATIVE_FIGURES = ["front", "sweeps"]  # of experiments that have iterative inverses
+FRONT_FIGURES = ["front", "sweeps"]  # of experiments that sweep the iterative inverses' thresholds
 
 
 def canonical(value):
@@ -69,6 +69,8 @@ def check_models(values, source):
             raise UserError(
                 f"{source}: 'head_dim' {head_dim} does not divide 'width' {model['width']} in '{name}'; change one of them."
             )
+    if "front" in values["speed"] and not iterative_methods(values):
+        raise UserError(f"{source}: 'speed.front' needs an iterative inverse among 'sampling.samplers', e.g. jacobi.")
     for sampler in values["sampling"]["samplers"]:
         method = base_name(sampler)
         if is_learned(sampler) and method not in values["reverse"]:
@@ -89,11 +91,11 @@ def is_learned(sampler):
     return base_name(sampler) in SCHEMA["properties"]["reverse"]["properties"]
 
 
-def iterative_methods(experiment):
-    """Return the methods of an experiment that stop at a threshold, so that it can be tuned."""
+def iterative_methods(values):
+    """Return the methods among an experiment's samplers that stop at a threshold, so that it can be tuned."""
     names = SCHEMA["properties"]["sampling"]["properties"]["samplers"]["items"]["enum"]
     tunable = {base_name(name) for name in names if contestant(name).variant}
-    methods = map(base_name, EXPERIMENTS[experiment]["sampling"]["samplers"])
+    methods = map(base_name, values["sampling"]["samplers"])
     return [method for method in dict.fromkeys(methods) if method in tunable]
 
 
@@ -182,7 +184,7 @@ def undenoised(wildcards):
 
 def distinct_samplers(wildcards):
     """Return the contestants without those that draw the images of another one faster."""
-    same = {"sequential-static", *iterative_methods(wildcards.experiment)}
+    same = {"sequential-static", *iterative_methods(EXPERIMENTS[wildcards.experiment])}
     names = samplers(wildcards)
     return [name for name in names if base_name(name) not in same] or names[:1]
 
@@ -266,7 +268,7 @@ def figure_output(name, caption):
 
 def figures_of(experiment):
     """Return the names of an experiment's figures."""
-    return FIGURES + (ITERATIVE_FIGURES if iterative_methods(experiment) else [])
+    return FIGURES + (FRONT_FIGURES if EXPERIMENTS[experiment]["speed"]["front"] else [])
 
 
 def all_figures():
@@ -288,7 +290,7 @@ SAMPLERS = {s for e in EXPERIMENTS.values() for s in e["sampling"]["samplers"]}
 SAMPLERS |= {"sequential", "sequential+denoise"}  # the truth that the others are compared with
 UNDENOISED = {contestant(sampler).drawn for sampler in SAMPLERS}
 SAMPLERS |= UNDENOISED
-ITERATIVE = {method for experiment in EXPERIMENTS for method in iterative_methods(experiment)}
+ITERATIVE = {method for values in EXPERIMENTS.values() for method in iterative_methods(values)}
 METHODS = {method for values in EXPERIMENTS.values() for method in values["reverse"]}
 FLOORS = {"floor", "floor-noisy"}
 
@@ -301,4 +303,4 @@ wildcard_constraints:
     floor=alternatives(FLOORS),
     source=alternatives(SAMPLERS | FLOORS),
     space=alternatives(SPACES),
-    figure=alternatives(FIGURES + ITERATIVE_FIGURES),
+    figure=alternatives(FIGURES + FRONT_FIGURES),

@@ -162,6 +162,34 @@ rule measure_speed:
         "../scripts/measure_speed.py"
 
 
+rule measure_ratios:
+    """Time the exact inverses and Jacobi against each other in turn, on request."""
+    input:
+        flow=lambda w: f"results/{config['experiment']}/forward/seed{config['seeds'][0]}.safetensors",
+        code=library("nfbench/measure/ratios.py", "nfbench/measure/speed.py") + INVERSE_CODE,
+        suite=library(
+            "tests/conftest.py",
+            "tests/speed/conftest.py",
+            "tests/speed/contestants.py",
+            "tests/speed/published_loop.py",
+            "tests/speed/test_inverse_ratios.py",
+        ),
+    output:
+        json="results/reference/inverse-ratios-{device}/ratios.json",
+        markdown="results/reference/inverse-ratios-{device}/ratios.md",
+    log:
+        "results/logs/measure_ratios/{device}.log",
+    wildcard_constraints:
+        device="cpu|cuda",
+    conda:
+        "../../environment.yml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    script:
+        "../scripts/measure_ratios.py"
+
+
 rule measure_front:
     """Time the iterative inverses at many thresholds in turn, and take their errors."""
     input:
@@ -170,7 +198,7 @@ rule measure_front:
         tuning=lambda w: expand(
             "results/{experiment}/sample/tuning/{method}.json",
             experiment=w.experiment,
-            method=iterative_methods(w.experiment),
+            method=iterative_methods(EXPERIMENTS[w.experiment]),
         ),
         code=library("nfbench/measure/front.py", "nfbench/measure/speed.py") + INVERSE_CODE,
     output:
@@ -188,7 +216,7 @@ rule measure_front:
         front=setting("speed", "front"),
         guidance=setting("sampling", "guidance"),
         options=setting("sampling", "options"),
-        methods=lambda w: iterative_methods(w.experiment),
+        methods=lambda w: iterative_methods(EXPERIMENTS[w.experiment]),
         device=setting("device"),
     script:
         "../scripts/measure_front.py"

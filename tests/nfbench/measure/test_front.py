@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from nfbench.measure.front import errors, interleaved_seconds, times
+from nfbench.measure.front import errors, times
 from nfbench.sample.sampler import Sampled
 
 
@@ -38,15 +38,6 @@ def test_images_that_are_not_finite_are_counted_and_left_out_of_the_error():
     assert found["non_finite"] == 1
     assert abs(found["inversion_mse"] - 4 / 3) < 1e-12
     assert found["max_error"] == 2.0
-
-
-def test_every_call_is_made_once_a_round_after_a_warm_up():
-    calls = []
-    seconds = interleaved_seconds([lambda: calls.append("a"), lambda: calls.append("b")], "cpu", rounds=6)
-    assert seconds.shape == (6, 2)
-    assert (seconds > 0).all()
-    assert [sorted(calls[i : i + 2]) for i in range(0, 14, 2)] == [["a", "b"]] * 7
-    assert len({tuple(calls[i : i + 2]) for i in range(0, 14, 2)}) == 2, "the order is drawn anew"
 
 
 def test_times_are_per_image_and_in_batches_of_the_size_asked_for():
