@@ -129,22 +129,27 @@ def training_curves(forward: list[pd.DataFrame], reverse: dict[str, list[pd.Data
         forward: one curve a seed, see `nfbench.train.loop.Trained`.
         reverse: curves by method, one a seed.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE_WIDTH, 2.3))
+    panels = 2 if reverse else 1
+    figure, grid = plt.subplots(1, panels, figsize=(PAGE_WIDTH * panels / 2, 2.3), squeeze=False)
     for seed, curve in enumerate(forward):
         style = series(0) | {"label": "forward flow" if seed == 0 else None}
-        left.plot(curve["seconds"], curve["validation_nll_nats_per_dim"], **style)
-    left.set(xlabel="training time (s)", ylabel="validation NLL (nats per dimension)")
-    left.legend()
+        grid[0, 0].plot(curve["seconds"], curve["validation_nll_nats_per_dim"], **style)
+    grid[0, 0].set(xlabel="training time (s)", ylabel="validation NLL (nats per dimension)")
+    grid[0, 0].legend()
+    if reverse:
+        _reverse_curves(grid[0, 1], reverse)
+    figure.tight_layout()
+    return figure
+
+
+def _reverse_curves(axes: Axes, reverse: dict[str, list[pd.DataFrame]]) -> None:
     for index, (method, curves) in enumerate(reverse.items()):
         for seed, curve in enumerate(curves):
             style = series(index + 1) | {"label": method if seed == 0 else None}
-            right.plot(curve["seconds"], curve["validation_reconstruction_mse"], **style)
-    log_axis(right.yaxis)
-    right.set(xlabel="training time (s)", ylabel="validation reconstruction MSE")
-    if reverse:
-        right.legend()
-    figure.tight_layout()
-    return figure
+            axes.plot(curve["seconds"], curve["validation_reconstruction_mse"], **style)
+    log_axis(axes.yaxis)
+    axes.set(xlabel="training time (s)", ylabel="validation reconstruction MSE")
+    axes.legend()
 
 
 def nearest_training_images(

@@ -175,7 +175,7 @@ rule measure_ratios:
             "tests/speed/test_inverse_ratios.py",
         ),
     output:
-        json="results/reference/inverse-ratios-{device}/ratios.json",
+        json="results/ratios-{device}.json",
         markdown="results/reference/inverse-ratios-{device}/ratios.md",
     log:
         "results/logs/measure_ratios/{device}.log",

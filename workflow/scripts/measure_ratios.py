@@ -8,7 +8,7 @@ from nfbench.files import atomic_path
 from nfbench.job import job
 from nfbench.measure.ratios import ratio_table, read_ratios
 
-SECONDS_PER_CELL = 20
+SECONDS_PER_CELL = 8
 
 with job(snakemake.log[0]) as report:
     with atomic_path(snakemake.output.json) as temporary:
