@@ -13,7 +13,14 @@ from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.inverse import Inverted
 from baselines.tarflow.jacobi import invert_by_modules, published_tau, sweep_per_token
 from baselines.tarflow.model import TarFlow
-from baselines.tarflow.plan import BlockPlan, as_plan, choose_plan, difficulties, uniform_plan
+from baselines.tarflow.plan import (
+    BlockPlan,
+    as_plan,
+    choose_plan,
+    difficulties,
+    require_divisor,
+    uniform_plan,
+)
 from baselines.tarflow.static import SequentialStatic
 from nfbench.errors import UserError
 
@@ -69,11 +76,7 @@ class GSJacobi(SequentialStatic):
                 f"The plan of GS-Jacobi is for {len(self.plan)} blocks; the flow has {spec.blocks}."
             )
         for block in self.plan:
-            if block.modules < 1 or spec.n_tokens % block.modules:
-                raise UserError(
-                    f"GS-Jacobi cannot cut {spec.n_tokens} tokens into {block.modules} equal modules; choose"
-                    " a number that divides them."
-                )
+            require_divisor(block.modules, spec.n_tokens)
 
     @property
     def settings(self) -> dict[str, Any]:

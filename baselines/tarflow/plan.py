@@ -114,6 +114,19 @@ def usual_modules(n_tokens: int) -> int:
     return max(d for d in divisors(n_tokens) if d * d <= n_tokens)
 
 
+def require_divisor(modules: int, n_tokens: int) -> None:
+    """Refuse modules that would not be equal.
+
+    Raises:
+        UserError: T is not divisible by their number.
+    """
+    if modules < 1 or n_tokens % modules:
+        raise UserError(
+            f"GS-Jacobi cannot cut {n_tokens} tokens into {modules} equal modules; choose a number that"
+            " divides them."
+        )
+
+
 def choose_plan(
     measured: Sequence[Difficulty], n_tokens: int, modules: int | None = None, hard: float = HARD
 ) -> list[BlockPlan]:
@@ -123,7 +136,12 @@ def choose_plan(
 
     Args:
         modules: of a hard block; by default the largest divisor of T up to its root.
+
+    Raises:
+        UserError: T is not divisible by `modules`.
     """
+    if modules is not None:
+        require_divisor(modules, n_tokens)
     modules = usual_modules(n_tokens) if modules is None else modules
     threshold = hard * sum(block.hardness for block in measured) / len(measured)
     return [

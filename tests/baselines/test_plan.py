@@ -187,3 +187,9 @@ def test_a_file_without_a_plan_is_refused_in_one_sentence(flow, tmp_path, text, 
 def test_values_that_are_no_plan_are_refused():
     with pytest.raises(UserError, match="^the plan holds no plan of GS-Jacobi"):
         as_plan([{"modules": 3, "guess": "y"}])
+
+
+def test_modules_that_do_not_divide_the_tokens_are_refused_before_a_plan_is_made():
+    measured = [Difficulty(1.0, 50.0, 1.0, 1.0)] * 2
+    with pytest.raises(UserError, match="cannot cut 16 tokens into 3 equal modules; choose a number"):
+        choose_plan(measured, 16, modules=3)
