@@ -153,7 +153,14 @@ def test_rule_names_tell_the_story(tmp_path):
     done = snakemake(tmp_path, "-n", "results/table1.csv")
     assert rules_to_run(done.stdout + done.stderr) == {
         *("train_forward", "train_reverse", "train_classifier", "draw_samples", "draw_floor"),
-        *("denoise_samples", "measure_reference", "measure_quality", "measure_inversion"),
+        *(
+            "plan_modules",
+            "tune_tau",
+            "denoise_samples",
+            "measure_reference",
+            "measure_quality",
+            "measure_inversion",
+        ),
         *("measure_reconstruction", "measure_likelihood", "measure_speed"),
         *("report_table", "join_tables"),
     }
@@ -176,6 +183,10 @@ def test_rule_names_tell_the_story(tmp_path):
         (
             {"sampling": {"samplers": ["biflow"], "n_samples": 10, "guidance": 1.0}},
             "'biflow' is trained without guidance",
+        ),
+        (
+            {"sampling": {"samplers": ["sequential"], "n_samples": 10}},
+            "'speed.front' needs an iterative inverse",
         ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,

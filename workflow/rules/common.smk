@@ -69,8 +69,6 @@ def check_models(values, source):
             raise UserError(
                 f"{source}: 'head_dim' {head_dim} does not divide 'width' {model['width']} in '{name}'; change one of them."
             )
-    if "front" in values["speed"] and not iterative_methods(values):
-        raise UserError(f"{source}: 'speed.front' needs an iterative inverse among 'sampling.samplers', e.g. jacobi.")
     for sampler in values["sampling"]["samplers"]:
         method = base_name(sampler)
         if is_learned(sampler) and method not in values["reverse"]:
@@ -79,6 +77,10 @@ def check_models(values, source):
             raise UserError(
                 f"{source}: '{sampler}' is trained without guidance; set 'sampling.guidance' to 0 or leave it out."
             )
+    if "front" in values["speed"] and not iterative_methods(values):
+        raise UserError(
+            f"{source}: 'speed.front' needs an iterative inverse among 'sampling.samplers', e.g. jacobi."
+        )
 
 
 def base_name(sampler):
