@@ -3,16 +3,20 @@
 Importing this package registers its samplers, and those of the flows that it reverses.
 """
 
+from typing import Any
+
 import baselines  # noqa: F401
 from biflow.checkpoint import load_reverse, save_reverse
+from biflow.methods import METHODS, Method
 from biflow.model import ReverseModel, ReverseSpec
 from biflow.sampler import OneStep
+from nfbench.errors import UserError
 from nfbench.sample.sampler import Entry, register
 
 __all__ = ["OneStep", "ReverseModel", "ReverseSpec", "load_reverse", "save_reverse"]
 
 
-def demo_reverse() -> ReverseModel:
+def demo_reverse(method: str = "biflow") -> ReverseModel:
     """Return a small reverse model with random weights, of the default experiment's shape, for timing."""
     return ReverseModel(
         ReverseSpec(
@@ -24,18 +28,31 @@ def demo_reverse() -> ReverseModel:
             layers_per_group=2,
             head_dim=32,
             n_classes=10,
+            projection=METHODS[method].projection,
         )
     ).eval()
 
 
-register(
-    "biflow",
-    Entry(
-        summary="learned reverse, hidden alignment, one evaluation",
-        build=OneStep,
-        demo=demo_reverse,
-        exact=False,
-        learned=True,
-        output="clean",
-    ),
-)
+def _register_reverse(name: str, method: Method) -> None:
+    """Register a learned reverse whose output is clean."""
+
+    def build(model: Any, **options: Any) -> OneStep:
+        sampler = OneStep(model, name, **options)
+        if sampler.output != "clean":
+            raise UserError(
+                f"'{name}' gives clean images, and this model was trained with 'denoising: none';"
+                " sample from it with biflow.OneStep, whose 'output' tells."
+            )
+        return sampler
+
+    summary = f"learned reverse, {method.title}, one evaluation"
+    register(
+        name,
+        Entry(
+            summary, build, demo=lambda: demo_reverse(name), exact=False, learned=True, output="clean"
+        ),
+    )
+
+
+for _name, _method in METHODS.items():
+    _register_reverse(_name, _method)

@@ -54,12 +54,17 @@ class Attention(nn.Module):
         return self.proj(attended.transpose(1, 2).flatten(2))
 
 
-class SwiGLU(nn.Module):
-    """Gated two-layer perceptron with as many weights as a plain one four times as wide as the model."""
+def default_hidden(width: int) -> int:
+    """Return the hidden width of a gated perceptron: 8/3 of the model's, in multiples of 8."""
+    return 8 * round(width / 3)
 
-    def __init__(self, width: int):
+
+class SwiGLU(nn.Module):
+    """Gated two-layer perceptron; by default it has as many weights as a plain one of four times the width."""
+
+    def __init__(self, width: int, hidden: int | None = None):
         super().__init__()
-        hidden = 8 * round(width / 3)  # 8/3 of the width, in multiples of 8
+        hidden = hidden or default_hidden(width)
         self.norm = nn.RMSNorm(width)
         self.gate_and_value = nn.Linear(width, 2 * hidden, bias=False)
         self.out = nn.Linear(hidden, width, bias=False)
@@ -73,10 +78,10 @@ class SwiGLU(nn.Module):
 class Layer(nn.Module):
     """One transformer layer."""
 
-    def __init__(self, width: int, head_dim: int):
+    def __init__(self, width: int, head_dim: int, mlp_width: int | None = None):
         super().__init__()
         self.attention = Attention(width, head_dim)
-        self.mlp = SwiGLU(width)
+        self.mlp = SwiGLU(width, mlp_width)
 
     def forward(self, h: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         h = h + self.attention(h, cos, sin)
@@ -84,13 +89,18 @@ class Layer(nn.Module):
 
 
 class Head(nn.Module):
-    """Projects the hidden state of every token to data space: RMSNorm, then a linear map from zero."""
+    """Projects the hidden state of every token to data space: RMSNorm, then a linear map.
 
-    def __init__(self, width: int, token_dim: int):
+    The map starts at zero, so that a fresh model predicts a constant; not so where the network goes on
+    from the projection (`from_zero` false), which would let nothing of its input through.
+    """
+
+    def __init__(self, width: int, token_dim: int, from_zero: bool = True):
         super().__init__()
         self.norm = nn.RMSNorm(width)
         self.linear = nn.Linear(width, token_dim)
-        nn.init.zeros_(self.linear.weight)
+        if from_zero:
+            nn.init.zeros_(self.linear.weight)
 
     def forward(self, h: Tensor) -> Tensor:
         """(B, T, C) to (B, T, D)."""

@@ -1,6 +1,8 @@
 """The reverse model of BiFlow (arXiv:2512.10953, section 4): noise to a clean image in one evaluation."""
 
+import typing
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -8,15 +10,28 @@ from torch import Tensor, nn
 from biflow.layers import Head, Layer, rotary_angles
 from nfbench.data.tokens import tokens_to_images
 
+Projection = Literal["beside", "through", "none"]
+Denoising = Literal["learned", "none"]
+Normalisation = Literal["state", "token", "none"]
+
 
 @dataclass(frozen=True)
 class ReverseSpec:
     """Architecture of a reverse model; images and patches are those of the flow it reverses.
 
+    The last four have defaults that checkpoints written before them mean.
+
     Attributes:
-        blocks: K, flow blocks, each reversed by one group of layers; one more group denoises.
+        blocks: K, flow blocks, each reversed by one group of layers.
         width: C; `head_dim` must divide it and be divisible by 4.
         n_classes: None for an unconditional flow.
+        projection: of the hidden states to data space. "beside": heads read them in training, and the
+            network goes on without (hidden alignment). "through": the network goes on from the
+            projections, embedded again (hidden distillation). "none": there are no heads.
+        denoising: "learned": one more group, and clean images come out; "none": noisy ones.
+        normalisation: the units of projected states. "state": the RMS of each target; "token": the RMS of
+            each target at each token's place; "none": those of the flow.
+        mlp_width: hidden width of the perceptrons, None for 8/3 C.
     """
 
     channels: int
@@ -27,10 +42,22 @@ class ReverseSpec:
     layers_per_group: int
     head_dim: int = 64
     n_classes: int | None = None
+    projection: Projection = "beside"
+    denoising: Denoising = "learned"
+    normalisation: Normalisation = "state"
+    mlp_width: int | None = None
 
     def __post_init__(self) -> None:
         if self.width % self.head_dim:
             raise ValueError(f"head_dim {self.head_dim} does not divide width {self.width}")
+        for name, kind in (
+            ("projection", Projection),
+            ("denoising", Denoising),
+            ("normalisation", Normalisation),
+        ):
+            value, known = getattr(self, name), typing.get_args(kind)
+            if value not in known:
+                raise ValueError(f"{name} is {value!r}, not one of {known}")
 
     @property
     def side(self) -> int:
@@ -47,15 +74,27 @@ class ReverseSpec:
         """D, the number of values in a patch."""
         return self.channels * self.patch_size**2
 
+    @property
+    def output(self) -> Literal["clean", "noisy"]:
+        """Whether the images that come out carry the flow's training noise."""
+        return "clean" if self.denoising == "learned" else "noisy"
+
+    @property
+    def n_states(self) -> int:
+        """Number of projected states: x_{K-1}, ..., x_0, but x_0 itself comes out where nothing denoises."""
+        if self.projection == "none":
+            return 0
+        return self.blocks if self.output == "clean" else self.blocks - 1
+
 
 @dataclass(frozen=True)
 class Reversal:
     """What the reverse model makes of noise.
 
     Attributes:
-        x: the clean image's tokens, (B, T, D).
-        states: the projected hidden states that stand for x_{K-1}, ..., x_0, in units of each target's
-            RMS, (B, T, D) each.
+        x: the tokens of the images that come out, (B, T, D).
+        states: the projected hidden states that stand for x_{K-1}, x_{K-2}, ..., in the model's units of
+            each, (B, T, D) each.
     """
 
     x: Tensor
@@ -72,7 +111,9 @@ class Group(nn.Module):
         if spec.n_classes is not None:
             self.classes = nn.Embedding(spec.n_classes + 1, spec.width)
             nn.init.normal_(self.classes.weight, std=0.02)
-        self.layers = nn.ModuleList(Layer(spec.width, spec.head_dim) for _ in range(spec.layers_per_group))
+        self.layers = nn.ModuleList(
+            Layer(spec.width, spec.head_dim, spec.mlp_width) for _ in range(spec.layers_per_group)
+        )
 
     def forward(self, h: Tensor, y: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         if self.classes is not None:
@@ -86,56 +127,98 @@ class Group(nn.Module):
 class ReverseModel(nn.Module):
     """A bidirectional transformer with one group of layers per flow block and one that denoises.
 
-    h_K = embed(z); h_i = G_i(h_{i+1}) for i = K-1..0; x' = out(G_d(h_0)). The projection heads phi_i
-    serve training (hidden alignment) and pictures of the way back; sampling does not evaluate them.
+    h_K = embed(z); h_i = G_i(h_{i+1}) for i = K-1..0; x' = out(G_d(h_0)). Projection heads phi_i serve
+    training and pictures of the way back. How they are used is the method's (`ReverseSpec.projection`):
+
+    - beside: phi_i(h_i) is read off, and sampling evaluates no head.
+    - through: h_i <- embed_i(phi_i(h_i)) + position before the next group, in sampling too. The projection
+      is embedded as the head gives it, in units of its target: the embedding then has inputs of unit size
+      whatever the state, and what a target is divided by is multiplied back nowhere. The position is added
+      again, since D values a token need not carry it. The heads do not start at zero here, where they
+      would cut every group from z and from its gradient.
+    - none: no heads.
+
+    Where nothing denoises, G_d is left out, x_0' = out(h_0), and no head stands beside `out` for x_0.
     """
 
     def __init__(self, spec: ReverseSpec):
         super().__init__()
         self.spec = spec
+        through = spec.projection == "through"
         self.embed = nn.Linear(spec.token_dim, spec.width)
         self.position = nn.Parameter(torch.randn(spec.n_tokens, spec.width) * 0.02)
         self.groups = nn.ModuleList(Group(spec) for _ in range(spec.blocks))
-        self.denoising_group = Group(spec)
+        self.denoising_group = Group(spec) if spec.denoising == "learned" else None
         self.out = Head(spec.width, spec.token_dim)
-        self.heads = nn.ModuleList(Head(spec.width, spec.token_dim) for _ in range(spec.blocks))
+        # What only some methods have comes last: the rest starts the same for all of them at the same seed.
+        self.heads = nn.ModuleList(
+            Head(spec.width, spec.token_dim, from_zero=not through) for _ in range(spec.n_states)
+        )
+        self.embeds = nn.ModuleList(
+            nn.Linear(spec.token_dim, spec.width) for _ in range(spec.n_states if through else 0)
+        )
         angles = rotary_angles(spec.side, spec.head_dim)
         self.register_buffer("cos", angles.cos(), persistent=False)
         self.register_buffer("sin", angles.sin(), persistent=False)
-        # RMS of the targets x_{K-1}, ..., x_0, measured before training.
-        self.register_buffer("target_rms", torch.ones(spec.blocks))
+        # RMS of the targets x_{K-1}, x_{K-2}, ..., measured before training: (states,) or (states, T).
+        shape = (spec.n_states, spec.n_tokens) if spec.normalisation == "token" else (spec.n_states,)
+        self.register_buffer("target_rms", torch.ones(shape))
+
+    def state_units(self) -> list[Tensor]:
+        """Return what a projected state is multiplied by to give x_{K-1}, x_{K-2}, ...: () or (T, 1)."""
+        return [rms[..., None] if rms.ndim else rms for rms in self.target_rms]
 
     def hidden_states(self, z: Tensor, y: Tensor | None) -> list[Tensor]:
-        """Return h_{K-1}, ..., h_0 and the denoising group's output, (B, T, C) each.
+        """Return the output of every group, (B, T, C) each: h_{K-1}, ..., h_0 and the denoising group's.
 
         Args:
             z: noise, (B, T, D).
             y: class ids (B,), -1 for no class; None is -1 for all. An unconditional model ignores it.
         """
+        return self._run_groups(z, y)[0]
+
+    def _run_groups(self, z: Tensor, y: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the output of every group, and the projections that the network goes on from."""
         if y is None:
             y = torch.full((len(z),), -1, device=z.device)
         h = self.embed(z) + self.position
-        states = []
-        for group in (*self.groups, self.denoising_group):
+        groups = [*self.groups, *([] if self.denoising_group is None else [self.denoising_group])]
+        states, projected = [], []
+        for i, group in enumerate(groups):
             h = group(h, y, self.cos, self.sin)
             states.append(h)
-        return states
+            if i < len(self.embeds):
+                projected.append(self.heads[i](h))
+                h = self.embeds[i](projected[i]) + self.position
+        return states, projected
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Map noise (B, T, D) to the tokens of clean images, (B, T, D), in one evaluation."""
+        """Map noise (B, T, D) to the tokens of images, (B, T, D), in one evaluation."""
         return self.out(self.hidden_states(z, y)[-1])
 
     def reverse(self, z: Tensor, y: Tensor | None = None) -> Reversal:
-        """Map noise to clean images and project the states on the way."""
-        *states, last = self.hidden_states(z, y)
-        projected = [head(h) for head, h in zip(self.heads, states, strict=True)]
-        return Reversal(self.out(last), projected)
+        """Map noise to images and project the states on the way."""
+        states, projected = self._run_groups(z, y)
+        if self.spec.projection == "beside":
+            projected = [head(h) for head, h in zip(self.heads, states[:-1], strict=True)]
+        return Reversal(self.out(states[-1]), projected)
+
+    def way_back(self, z: Tensor, y: Tensor | None = None) -> list[Tensor | None]:
+        """Return the way back as the model shows it: x', x_0', ..., x_{K-1}', each (B, T, D) or None.
+
+        None stands for the states that a model does not project, and for the clean image of a model that
+        does not denoise. In the flow's units.
+        """
+        reversal = self.reverse(z, y)
+        states = [state * unit for state, unit in zip(reversal.states, self.state_units(), strict=True)]
+        first = [reversal.x] if self.spec.output == "clean" else [None, reversal.x]
+        return first + (states[::-1] or [None] * (self.spec.blocks + 1 - len(first)))
 
     def to_images(self, tokens: Tensor) -> Tensor:
         """Assemble tokens (B, T, D) to images (B, c, H, W)."""
         return tokens_to_images(tokens, self.spec.patch_size, self.spec.channels)
 
     def n_sampling_parameters(self) -> int:
-        """Count the parameters that sampling uses: all but the projection heads."""
-        heads = sum(p.numel() for p in self.heads.parameters())
+        """Count the parameters that sampling uses: all but heads that only read the states."""
+        heads = sum(p.numel() for p in self.heads.parameters()) if self.spec.projection == "beside" else 0
         return sum(p.numel() for p in self.parameters()) - heads

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from baselines.tarflow.model import TarFlow
+from biflow.distances import DISTANCES, adaptively_weighted, squared_error
 from biflow.model import ReverseModel
 from nfbench.data.tokens import images_to_tokens
+from nfbench.errors import UserError, closest
 
 
 @dataclass(frozen=True)
@@ -42,17 +44,98 @@ def trajectory(flow: TarFlow, x: Tensor, noisy: Tensor, y: Tensor | None) -> Tra
 
 def mse(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean squared error over images, tokens and values."""
-    return (prediction - target).square().mean()
+    return squared_error(prediction, target).mean()
 
 
-def hidden_alignment(model: ReverseModel, path: Trajectory, y: Tensor | None) -> Tensor:
+@dataclass(frozen=True)
+class Terms:
+    """How the terms of a loss are measured and weighed.
+
+    Attributes:
+        distance: of the output, a key of `biflow.distances.DISTANCES`; projected states are matched by MSE.
+        adaptive_weight: whether every term is weighed by its own size, see `adaptively_weighted`.
+    """
+
+    distance: str = "mse"
+    adaptive_weight: bool = False
+
+    def __post_init__(self) -> None:
+        if self.distance not in DISTANCES:
+            raise UserError(f"Unknown distance '{self.distance}'; {closest(self.distance, list(DISTANCES))}")
+
+    def state(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the term of a projected state, (B, T, D) both."""
+        return self._mean(squared_error(prediction, target))
+
+    def output(self, model: ReverseModel, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the term of the model's output, (B, T, D) both."""
+        distance = DISTANCES[self.distance]
+        if distance.takes == "images":
+            prediction, target = model.to_images(prediction), model.to_images(target)
+        return self._mean(distance.errors(prediction, target))
+
+    def _mean(self, errors: Tensor) -> Tensor:
+        return adaptively_weighted(errors) if self.adaptive_weight else errors.mean()
+
+
+PLAIN = Terms()
+
+
+def targets(model: ReverseModel, path: Trajectory) -> tuple[Tensor, list[Tensor]]:
+    """Return what the output and each projected state are matched to, (B, T, D) each.
+
+    The output's target is the clean image; without learned denoising it is the noisy x_0, which is then
+    no state's target beside. Those of the states are divided by the model's units (norm control), so that
+    every group's error weighs the same.
+    """
+    states = path.states[: model.spec.n_states]
+    scaled = [state / unit for state, unit in zip(states, model.state_units(), strict=True)]
+    return path.clean if model.spec.output == "clean" else path.states[-1], scaled
+
+
+def naive_distillation(
+    model: ReverseModel, path: Trajectory, y: Tensor | None, terms: Terms = PLAIN
+) -> Tensor:
+    """Match the final output alone: dist(x, x'). The states on the way are free."""
+    output, _ = targets(model, path)
+    return terms.output(model, model(path.z, y), output)
+
+
+def hidden_alignment(model: ReverseModel, path: Trajectory, y: Tensor | None, terms: Terms = PLAIN) -> Tensor:
     """Match a projection of every hidden state to the flow's state, and the output to the clean image.
 
-    sum_i MSE(x_i / rms_i, phi_i(h_i)) + MSE(x, x'), i = K-1..0. Dividing by the RMS of each target
-    (norm control) lets every group's error weigh the same.
+    sum_i MSE(x_i / r_i, phi_i(h_i)) + dist(x, x'), i = K-1..0, with r_i the unit of state i. The model
+    goes on from h_i itself, C wide; see `ReverseModel`.
+
+    Raises:
+        ValueError: the model has no projections, or goes on from them.
     """
+    return _matched(model, "beside", path, y, terms)
+
+
+def hidden_distillation(
+    model: ReverseModel, path: Trajectory, y: Tensor | None, terms: Terms = PLAIN
+) -> Tensor:
+    """Match every state where it passes through data space, and the output to the clean image.
+
+    sum_i MSE(x_i / r_i, phi_i(h_i)) + dist(x, x'), i = K-1..0, as in hidden alignment, but the model goes
+    on from embed_i(phi_i(h_i)), D values a token; see `ReverseModel`. No gradient is stopped there: later
+    terms also train the groups before them.
+
+    Raises:
+        ValueError: the model does not go on from its projections.
+    """
+    return _matched(model, "through", path, y, terms)
+
+
+def _matched(
+    model: ReverseModel, projection: str, path: Trajectory, y: Tensor | None, terms: Terms
+) -> Tensor:
+    if model.spec.projection != projection:
+        raise ValueError(f"the model's projection is {model.spec.projection!r}, not {projection!r}")
     reversal = model.reverse(path.z, y)
-    loss = mse(reversal.x, path.clean)
-    for state, target, rms in zip(reversal.states, path.states, model.target_rms, strict=True):
-        loss = loss + mse(state, target / rms)
+    output, states = targets(model, path)
+    loss = terms.output(model, reversal.x, output)
+    for state, target in zip(reversal.states, states, strict=True):
+        loss = loss + terms.state(state, target)
     return loss

@@ -1,7 +1,7 @@
 """The learned reverse as a sampler: one evaluation of the network an image."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,11 +13,16 @@ from nfbench.sample.sampler import Sampled
 
 
 class OneStep:
-    """Draws clean images with one evaluation of a reverse model."""
+    """Draws images with one evaluation of a reverse model."""
 
     def __init__(self, model: ReverseModel | str | Path, name: str = "biflow"):
         self.model = load_reverse(model)[0] if isinstance(model, str | Path) else model
         self.name = name
+
+    @property
+    def output(self) -> Literal["clean", "noisy"]:
+        """Whether the images carry the flow's training noise; `nfbench.sample.sampler.Entry` says so too."""
+        return self.model.spec.output
 
     @property
     def latent_shape(self) -> tuple[int, int]:

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from baselines.tarflow.model import TarFlow
 from baselines.tarflow.training import add_noise, drop_labels
+from biflow.methods import METHODS
 from biflow.model import ReverseModel, ReverseSpec
-from biflow.objectives import Trajectory, hidden_alignment, mse, trajectory
+from biflow.objectives import Terms, Trajectory, mse, targets, trajectory
 from nfbench.config import ReverseConfig
 from nfbench.data.datasets import Dataset
 from nfbench.data.noise import latent_noise
@@ -17,11 +18,9 @@ from nfbench.data.pixels import to_float
 CALIBRATION_IMAGES = 2000
 VALIDATION_IMAGES = 1000
 
-OBJECTIVES = {"biflow": hidden_alignment}
 
-
-def reverse_spec(config: ReverseConfig, flow: TarFlow) -> ReverseSpec:
-    """Describe the reverse model that an experiment asks for, fitted to its flow."""
+def reverse_spec(config: ReverseConfig, flow: TarFlow, method: str) -> ReverseSpec:
+    """Describe the reverse model that an experiment asks for, fitted to its flow and to its method."""
     return ReverseSpec(
         channels=flow.spec.channels,
         image_size=flow.spec.image_size,
@@ -31,30 +30,44 @@ def reverse_spec(config: ReverseConfig, flow: TarFlow) -> ReverseSpec:
         layers_per_group=config.layers_per_group,
         head_dim=config.head_dim,
         n_classes=flow.spec.n_classes,
+        projection=METHODS[method].projection,
+        denoising=config.denoising,
+        normalisation=config.normalisation,
     )
 
 
 @torch.no_grad()
 def calibrate(model: ReverseModel, flow: TarFlow, data: Dataset, seed: int) -> None:
-    """Measure the RMS of every target on training images and store it in the model."""
+    """Measure the RMS of every target on training images and store it in the model.
+
+    Per target, or per target and place of a token; without normalisation the units stay 1.
+    """
+    if model.spec.normalisation == "none" or not model.spec.n_states:
+        return
     device = flow.var.device
     head = data.subset(range(min(CALIBRATION_IMAGES, len(data))))
     generator = torch.Generator(device).manual_seed(seed)
     x, noisy = add_noise(torch.from_numpy(head.images).to(device), flow.spec.sigma, generator)
     path = trajectory(flow, x, noisy, torch.from_numpy(head.labels).to(device))
-    model.target_rms.copy_(torch.stack([s.square().mean().sqrt() for s in path.states]))
+    squares = [state.square() for state in path.states[: model.spec.n_states]]
+    if model.spec.normalisation == "token":
+        means = [square.mean(dim=(0, 2)) for square in squares]
+    else:
+        means = [square.mean() for square in squares]
+    model.target_rms.copy_(torch.stack([mean.sqrt() for mean in means]))
 
 
 def reverse_loss(
-    method: str, flow: TarFlow, label_drop: float
+    method: str, flow: TarFlow, config: ReverseConfig
 ) -> Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]:
     """Return the training loss of a method; where a label is dropped, the flow's path goes without too."""
-    objective = OBJECTIVES[method]
+    objective = METHODS[method].objective
+    terms = Terms(config.distance, config.adaptive_weight)
 
     def loss(model: ReverseModel, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         x, noisy = add_noise(images, flow.spec.sigma, generator)
-        y = drop_labels(labels, label_drop, generator)
-        return objective(model, trajectory(flow, x, noisy, y), y)
+        y = drop_labels(labels, config.label_drop, generator)
+        return objective(model, trajectory(flow, x, noisy, y), y, terms)
 
     return loss
 
@@ -74,16 +87,22 @@ def held_out_path(flow: TarFlow, data: Dataset, indices: range) -> tuple[Traject
 
 
 def validation_measure(flow: TarFlow, data: Dataset) -> Callable[[nn.Module], dict[str, float]]:
-    """Return what the training loop evaluates: errors on the first validation images."""
+    """Return what the training loop evaluates: errors on the first validation images.
+
+    The reconstruction is compared with the clean image, also where the output is noisy; such an output's
+    error against the noisy image is then given too. States are compared in the model's units.
+    """
     path, y = held_out_path(flow, data, range(min(VALIDATION_IMAGES, len(data))))
 
     def measure(model: ReverseModel) -> dict[str, float]:
         reversal = model.reverse(path.z, y)
+        output, states = targets(model, path)
         row = {"validation_reconstruction_mse": mse(reversal.x, path.clean).item()}
+        if model.spec.output == "noisy":
+            row["validation_noisy_mse"] = mse(reversal.x, output).item()
         n = len(path.states)
-        for i, (state, target) in enumerate(zip(reversal.states, path.states, strict=True)):
-            scaled = target / model.target_rms[i]
-            row[f"validation_alignment_mse_{n - 1 - i}"] = mse(state, scaled).item()
+        for i, (state, target) in enumerate(zip(reversal.states, states, strict=True)):
+            row[f"validation_alignment_mse_{n - 1 - i}"] = mse(state, target).item()
         return row
 
     return measure

@@ -55,13 +55,17 @@ class ForwardConfig:
 
 @dataclass(frozen=True)
 class ReverseConfig:
-    """A learned reverse model and its training."""
+    """A learned reverse model and its training; see workflow/schemas/config.schema.yaml for each key."""
 
     width: int
     layers_per_group: int
     training: TrainingConfig
     head_dim: int = 64
     label_drop: float = 0.1
+    normalisation: str = "state"
+    denoising: str = "learned"
+    adaptive_weight: bool = False
+    distance: str = "mse"
 
 
 @dataclass(frozen=True)

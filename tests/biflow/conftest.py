@@ -1,10 +1,11 @@
-"""A small flow and a reverse model with weights that do something, in float64."""
+"""A small flow and reverse models with weights that do something, in float64."""
 
 import pytest
 import torch
 
 from baselines import TarFlow, TarFlowSpec
 from biflow import ReverseModel, ReverseSpec
+from biflow.objectives import trajectory
 
 SIZES = {"channels": 1, "image_size": 6, "patch_size": 2, "width": 16, "blocks": 3, "n_classes": 4}
 
@@ -19,12 +20,24 @@ def flow():
 
 
 @pytest.fixture
-def model():
-    torch.manual_seed(1)
-    model = ReverseModel(ReverseSpec(**SIZES, layers_per_group=1, head_dim=8)).double()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    return model.eval()
+def build_model():
+    """Return a function that builds a model of the small size, with the given changes of its spec."""
+
+    def build(**changes):
+        torch.manual_seed(1)
+        model = ReverseModel(ReverseSpec(**SIZES | {"layers_per_group": 1, "head_dim": 8} | changes)).double()
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+        if model.spec.normalisation != "none":
+            torch.nn.init.uniform_(model.target_rms, 0.5, 2.0)
+        return model.eval()
+
+    return build
+
+
+@pytest.fixture
+def model(build_model):
+    return build_model()
 
 
 @pytest.fixture
@@ -35,3 +48,10 @@ def z():
 @pytest.fixture
 def y():
     return torch.tensor([0, 3, -1, 2, 1])
+
+
+@pytest.fixture
+def path(flow, y):
+    x = torch.randn(5, 1, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    noise = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(4))
+    return trajectory(flow, x, x + 0.1 * noise, y)

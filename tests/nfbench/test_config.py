@@ -89,8 +89,20 @@ def test_the_schema_s_samplers_and_data_sets_are_those_that_exist():
     assert {contestant(name).sampler for name in allowed} == set(samplers())
     iterative = {name for name in samplers() if entry(name).iterative}
     assert {contestant(name).sampler for name in allowed if contestant(name).variant} == iterative
+    learned = {name for name in samplers() if entry(name).learned}
+    assert set(schema_of("reverse")["properties"]) == learned
     assert set(schema_of("data", "name")["enum"]) == set(datasets())
     assert set(schema_of("quality", "spaces")["items"]["enum"]) == set(spaces())
+
+
+def test_the_schema_s_options_of_a_reverse_model_are_those_that_it_takes():
+    from biflow import model
+    from biflow.distances import DISTANCES
+
+    options = schema_of("reverse", "biflow")["properties"]
+    assert options["normalisation"]["enum"] == list(typing.get_args(model.Normalisation))
+    assert options["denoising"]["enum"] == list(typing.get_args(model.Denoising))
+    assert options["distance"]["enum"] == list(DISTANCES)
 
 
 def change(values, path, value):
@@ -116,6 +128,31 @@ def change(values, path, value):
             "x.yaml: 'sampling.samplers.0' is 'sequental'; did you mean 'sequential'?",
         ),
         ("data.name", "mnist", "x.yaml: 'data.name' is 'mnist'; known: fashion14, fashion, digits."),
+        (
+            "reverse.biflow.normalisation",
+            "tokens",
+            "x.yaml: 'reverse.biflow.normalisation' is 'tokens'; did you mean 'token'?",
+        ),
+        (
+            "reverse.biflow.denoising",
+            "score",
+            "x.yaml: 'reverse.biflow.denoising' is 'score'; known: learned, none.",
+        ),
+        (
+            "reverse.biflow.adaptive_weight",
+            0.5,
+            "x.yaml: 'reverse.biflow.adaptive_weight' is not allowed: 0.5 is not of type 'boolean'.",
+        ),
+        (
+            "reverse.biflow.distance",
+            "lpips",
+            "x.yaml: 'reverse.biflow.distance' is 'lpips'; known: mse.",
+        ),
+        (
+            "reverse.biflow-naiv",
+            {},
+            "x.yaml: unknown key 'biflow-naiv' in 'reverse'; did you mean 'biflow-naive'?",
+        ),
         ("seeds", [], "x.yaml: 'seeds' is not allowed: [] should be non-empty."),
         (
             "forward.sigma",

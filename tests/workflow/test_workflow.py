@@ -188,6 +188,14 @@ def test_rule_names_tell_the_story(tmp_path):
             {"sampling": {"samplers": ["sequential"], "n_samples": 10}},
             "'speed.front' needs an iterative inverse",
         ),
+        (
+            {
+                "reverse": {
+                    "biflow": yaml.safe_load(TINY.read_text())["reverse"]["biflow"] | {"denoising": "none"}
+                }
+            },
+            "sampler 'biflow' is one of clean images",
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )

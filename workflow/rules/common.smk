@@ -73,6 +73,10 @@ def check_models(values, source):
         method = base_name(sampler)
         if is_learned(sampler) and method not in values["reverse"]:
             raise UserError(f"{source}: sampler '{sampler}' needs the section 'reverse.{method}'.")
+        if is_learned(sampler) and values["reverse"][method].get("denoising") == "none":
+            raise UserError(
+                f"{source}: sampler '{sampler}' is one of clean images; set 'reverse.{method}.denoising' to 'learned' or leave the sampler out."
+            )
         if is_learned(sampler) and values["sampling"].get("guidance"):
             raise UserError(
                 f"{source}: '{sampler}' is trained without guidance; set 'sampling.guidance' to 0 or leave it out."

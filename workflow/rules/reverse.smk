@@ -3,7 +3,12 @@ rule train_reverse:
     input:
         flow="results/{experiment}/forward/seed{seed}.safetensors",
         code=ancient(
-            library("biflow/layers.py", "biflow/model.py", "biflow/objectives.py", "biflow/training.py")
+            library(
+                *(
+                    f"biflow/{name}.py"
+                    for name in ("distances", "layers", "methods", "model", "objectives", "training")
+                )
+            )
         ),
     output:
         weights="results/{experiment}/reverse/{method}/seed{seed}.safetensors",

@@ -35,11 +35,11 @@ with job(snakemake.log[0], snakemake.threads) as report, torch.no_grad():
         "data to noise": [path.clean, *path.states[::-1], path.z],
         "sequential\n+denoise": [denoise(flow, exact[0], y), *exact],
     }
+    blank = torch.full_like(path.z, 3.0)  # white, for what a method does not show
     for method, file in zip(snakemake.params.methods, snakemake.input.reverses, strict=True):
         model, _ = load_reverse(file)
-        reversal = model.reverse(path.z, y)
-        states = [s * rms for s, rms in zip(reversal.states, model.target_rms, strict=True)]
-        ways[method] = [reversal.x, *states[::-1], path.z]
+        shown = [blank if state is None else state for state in model.way_back(path.z, y)]
+        ways[method] = [*shown, path.z]
     rows = []
     for i in range(IMAGES):
         for name, states in ways.items():

@@ -27,13 +27,14 @@ with job(snakemake.log[0], snakemake.threads) as report:
     flow, flow_meta = load_flow(snakemake.input.flow)
     flow.requires_grad_(False).to(device)
 
+    method = snakemake.wildcards.method
     torch.manual_seed(seed)
-    model = ReverseModel(reverse_spec(config, flow)).to(device)
+    model = ReverseModel(reverse_spec(config, flow, method)).to(device)
     calibrate(model, flow, splits.train, seed)
     resume = Path(snakemake.output.weights).with_suffix(".resume.pt")
     trained = Trainer(
         model,
-        reverse_loss(snakemake.wildcards.method, flow, config.label_drop),
+        reverse_loss(method, flow, config),
         ResidentBatches(splits.train, config.training.batch_size, seed, device),
         config.training,
         seed=seed,
@@ -57,7 +58,7 @@ with job(snakemake.log[0], snakemake.threads) as report:
             "seconds": trained.seconds,
             "seed": seed,
             "steps": config.training.steps,
-            "method": snakemake.wildcards.method,
+            "method": method,
             "config": config_hash(snakemake.params.model),
             "flow_sha256": sha256_file(snakemake.input.flow),
             "flow_seconds": flow_meta["training"]["seconds"],

@@ -1,0 +1,31 @@
+"""The ways to train a reverse model that are compared; each is a sampler under its own name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from biflow.model import Projection
+from biflow.objectives import hidden_alignment, hidden_distillation, naive_distillation
+
+
+@dataclass(frozen=True)
+class Method:
+    """One of them.
+
+    Attributes:
+        title: what it is called in the paper.
+        objective: (model, trajectory, labels, terms) to the loss.
+        projection: what the model does with its projected states, see `biflow.model.ReverseSpec`.
+    """
+
+    title: str
+    objective: Callable[..., Tensor]
+    projection: Projection
+
+
+METHODS = {
+    "biflow": Method("hidden alignment", hidden_alignment, "beside"),
+    "biflow-naive": Method("naive distillation", naive_distillation, "none"),
+    "biflow-hidden": Method("hidden distillation", hidden_distillation, "through"),
+}
