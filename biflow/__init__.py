@@ -34,23 +34,21 @@ def demo_reverse(method: str = "biflow") -> ReverseModel:
 
 
 def _register_reverse(name: str, method: Method) -> None:
-    """Register a learned reverse whose output is clean."""
+    """Register a learned reverse; its images are clean unless the caller says otherwise."""
 
-    def build(model: Any, **options: Any) -> OneStep:
+    def build(model: Any, output: str = "clean", **options: Any) -> OneStep:
         sampler = OneStep(model, name, **options)
-        if sampler.output != "clean":
+        if sampler.output != output:
             raise UserError(
-                f"'{name}' gives clean images, and this model was trained with 'denoising: none';"
-                " sample from it with biflow.OneStep, whose 'output' tells."
+                f"'{name}' is asked for {output} images, and this model gives {sampler.output} ones; set its"
+                f" option 'output' to '{sampler.output}', or train it with the other 'denoising'."
             )
         return sampler
 
     summary = f"learned reverse, {method.title}, one evaluation"
     register(
         name,
-        Entry(
-            summary, build, demo=lambda: demo_reverse(name), exact=False, learned=True, output="clean"
-        ),
+        Entry(summary, build, demo=lambda: demo_reverse(name), exact=False, learned=True, output="clean"),
     )
 
 

@@ -60,7 +60,7 @@ def default_hidden(width: int) -> int:
 
 
 class SwiGLU(nn.Module):
-    """Gated two-layer perceptron; by default it has as many weights as a plain one of four times the width."""
+    """Gated two-layer perceptron, by default with as many weights as a plain one of four times the width."""
 
     def __init__(self, width: int, hidden: int | None = None):
         super().__init__()

@@ -1,5 +1,6 @@
 """Training of a reverse model against a frozen flow."""
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
@@ -10,6 +11,7 @@ from baselines.tarflow.training import add_noise, drop_labels
 from biflow.methods import METHODS
 from biflow.model import ReverseModel, ReverseSpec
 from biflow.objectives import Terms, Trajectory, mse, targets, trajectory
+from biflow.sizes import matched_spec, sampling_parameters
 from nfbench.config import ReverseConfig
 from nfbench.data.datasets import Dataset
 from nfbench.data.noise import latent_noise
@@ -20,8 +22,11 @@ VALIDATION_IMAGES = 1000
 
 
 def reverse_spec(config: ReverseConfig, flow: TarFlow, method: str) -> ReverseSpec:
-    """Describe the reverse model that an experiment asks for, fitted to its flow and to its method."""
-    return ReverseSpec(
+    """Describe the reverse model that an experiment asks for, fitted to its flow and to its method.
+
+    Without learned denoising it lacks a group of layers and is widened to as many parameters as with it.
+    """
+    spec = ReverseSpec(
         channels=flow.spec.channels,
         image_size=flow.spec.image_size,
         patch_size=flow.spec.patch_size,
@@ -31,9 +36,11 @@ def reverse_spec(config: ReverseConfig, flow: TarFlow, method: str) -> ReverseSp
         head_dim=config.head_dim,
         n_classes=flow.spec.n_classes,
         projection=METHODS[method].projection,
-        denoising=config.denoising,
         normalisation=config.normalisation,
     )
+    if config.denoising == "learned":
+        return spec
+    return matched_spec(dataclasses.replace(spec, denoising=config.denoising), sampling_parameters(spec))
 
 
 @torch.no_grad()

@@ -144,6 +144,9 @@ class ExperimentConfig:
     device: str = "auto"
     precision: str = "auto"
     experiments: list[str] | None = None
+    ablations: list[str] = field(default_factory=list)
+    ablation_experiment: str | None = None
+    threads_per_training: int | None = None
 
 
 def build(cls: type, values: dict[str, Any]) -> Any:
@@ -193,8 +196,11 @@ def _sentence(error: Any) -> str:
     return f"'{place}' is not allowed: {error.message}."
 
 
-def read_experiment(path: str | Path, schema: dict[str, Any]) -> dict[str, Any]:
-    """Read and check one experiment file; returns the plain values.
+def read_checked(path: str | Path, schema: dict[str, Any], example: str) -> dict[str, Any]:
+    """Read a YAML file and check it against a schema; returns the plain values.
+
+    Args:
+        example: a line that such a file may hold, for the message where it holds none.
 
     Raises:
         UserError: the file is missing, no YAML, or against the schema.
@@ -206,6 +212,11 @@ def read_experiment(path: str | Path, schema: dict[str, Any]) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(values, dict):
-        raise UserError(f"{path} must hold keys and values, e.g. 'experiment: {Path(path).stem}'.")
+        raise UserError(f"{path} must hold keys and values, e.g. '{example}'.")
     check(values, schema, str(path))
     return values
+
+
+def read_experiment(path: str | Path, schema: dict[str, Any]) -> dict[str, Any]:
+    """Read and check one experiment file; see `read_checked`."""
+    return read_checked(path, schema, f"experiment: {Path(path).stem}")

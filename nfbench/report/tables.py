@@ -91,7 +91,7 @@ def _row(
     training = [sample["training"] for sample in samples]
     sampler = contestant(measured.contestant).sampler
     learned = entry(sampler).learned
-    origins = _origins(measured)
+    made = origins(measured.quality)
     return {
         "experiment": experiment,
         "sampler": sampler,
@@ -101,7 +101,7 @@ def _row(
         "token_steps": mean([sample["cost"]["token_steps"] for sample in samples]),
         "sweeps": _sweeps([sample["cost"]["sweeps"] for sample in samples]),
         "params_millions": mean([sample["parameters"] / 1e6 for sample in samples]),
-        **_distances(measured.quality, floors),
+        **distances(measured.quality, floors),
         "label_accuracy": mean([quality["label_accuracy"] for quality in measured.quality]),
         "label_accuracy_real": mean([floor["label_accuracy"] for floor in floors.clean]),
         "inversion_mse": mean([row["inversion_mse"] for row in measured.inversion]),
@@ -116,10 +116,10 @@ def _row(
         "clipped": sum(sample["clipped"] for sample in samples),
         "n_samples": samples[0]["n"],
         "seeds": " ".join(str(sample["seed"]) for sample in samples),
-        "notes": "; ".join(_notes(measured)),
-        "device": "; ".join(_distinct(origin["device"] for origin in origins)),
-        "precision": "; ".join(_distinct(origin["precision"] for origin in origins)),
-        "commit": " ".join(_distinct(_commits(measured, origins))),
+        "notes": "; ".join(notes(measured.quality, measured.speed)),
+        "device": "; ".join(distinct(origin["device"] for origin in made)),
+        "precision": "; ".join(distinct(origin["precision"] for origin in made)),
+        "commit": " ".join(distinct(commits(made, measured.speed))),
     }
 
 
@@ -139,28 +139,28 @@ def _sweeps(per_seed: list[list[float] | None]) -> str | None:
     return " ".join(f"{value:.1f}" for value in np.mean(per_seed, axis=0))
 
 
-def _distances(quality: list[dict[str, Any]], floors: Floors) -> dict[str, Any]:
+def distances(quality: list[dict[str, Any]], floors: Floors) -> dict[str, Any]:
     """Return the cells of every feature space that was measured."""
     cells: dict[str, Any] = {}
     for space, floor in floors.clean[0]["spaces"].items():
         cells |= {
-            f"fd_{space}": mean(_values(quality, space, "frechet")),
-            f"fd_{space}_std": spread(_values(quality, space, "frechet")),
-            f"fd_{space}_floor": mean(_values(floors.clean, space, "frechet")),
-            f"fd_{space}_floor_noisy": mean(_values(floors.noisy, space, "frechet")),
+            f"fd_{space}": mean(values(quality, space, "frechet")),
+            f"fd_{space}_std": spread(values(quality, space, "frechet")),
+            f"fd_{space}_floor": mean(values(floors.clean, space, "frechet")),
+            f"fd_{space}_floor_noisy": mean(values(floors.noisy, space, "frechet")),
             "n_reference": floor["n_reference"],
         }
         if space == "effnet":
             cells |= {
-                "kid_effnet": mean(_values(quality, space, "kid")),
-                "kid_effnet_std": spread(_values(quality, space, "kid")),
-                "kid_effnet_floor": mean(_values(floors.clean, space, "kid")),
+                "kid_effnet": mean(values(quality, space, "kid")),
+                "kid_effnet_std": spread(values(quality, space, "kid")),
+                "kid_effnet_floor": mean(values(floors.clean, space, "kid")),
                 "kid_subset_size": floor["kid_subset_size"],
             }
     return cells
 
 
-def _values(quality: list[dict[str, Any]], space: str, measure: str) -> list[float | None]:
+def values(quality: list[dict[str, Any]], space: str, measure: str) -> list[float | None]:
     """Return one measure in one feature space, one value a seed, None where it was not measured."""
     return [row["spaces"].get(space, {}).get(measure) for row in quality]
 
@@ -174,11 +174,11 @@ def _speeds(rows: list[dict[str, Any]]) -> dict[str, float | None]:
     }
 
 
-def _origins(measured: Measured) -> list[dict[str, Any]]:
+def origins(qualities: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the provenance of the model, the samples and the quality of every seed."""
     return [
         origin
-        for quality in measured.quality
+        for quality in qualities
         for origin in (
             quality["samples"]["model_provenance"],
             quality["samples"]["provenance"],
@@ -187,26 +187,27 @@ def _origins(measured: Measured) -> list[dict[str, Any]]:
     ]
 
 
-def _commits(measured: Measured, origins: list[dict[str, Any]]) -> list[str | None]:
-    return [origin["commit"] for origin in origins] + [row.get("commit") for row in measured.speed]
+def commits(made: list[dict[str, Any]], speed: Iterable[dict[str, Any]] = ()) -> list[str | None]:
+    """Return the commits that models, samples and measurements were made at."""
+    return [origin["commit"] for origin in made] + [row.get("commit") for row in speed]
 
 
-def _distinct(values: Iterable[str | None]) -> list[str]:
+def distinct(values: Iterable[str | None]) -> list[str]:
     """Return the values that occur, each once: more than one tells of a row made in several places."""
     return list(dict.fromkeys(value for value in values if value))
 
 
-def _notes(measured: Measured) -> list[str]:
+def notes(quality: list[dict[str, Any]], speed: Iterable[dict[str, Any]] = ()) -> list[str]:
     """Return what a reader must know before trusting a cell."""
-    notes = [row["reason"] for row in measured.quality if row["reason"]]
-    for space, measure in measured.quality[0]["spaces"].items():
+    found = [row["reason"] for row in quality if row["reason"]]
+    for space, measure in quality[0]["spaces"].items():
         if measure["rank_deficient"]:
-            notes.append(
+            found.append(
                 f"fd_{space}: n = {measure['n']} is under twice the {measure['dim']} features, no verdict"
             )
-    if any(row["busy"] for row in measured.speed):
-        notes.append("speed: the machine was busy with other work")
-    return notes
+    if any(row["busy"] for row in speed):
+        found.append("speed: the machine was busy with other work")
+    return found
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -237,8 +238,10 @@ def write_csv(path: str | Path, rows: pd.DataFrame) -> None:
         rows.to_csv(temporary, index=False)
 
 
-def write_markdown(path: str | Path, rows: pd.DataFrame) -> None:
+def write_markdown(path: str | Path, rows: pd.DataFrame, below: Iterable[str] = ()) -> None:
     """Write a table as Markdown, numbers to four digits, empty columns left out, one row a column.
+
+    `below` are sentences that follow it.
 
     The table is turned on its side: it has more measures than samplers.
     """
@@ -246,8 +249,9 @@ def write_markdown(path: str | Path, rows: pd.DataFrame) -> None:
     shown = shown.map(_format).T
     header = "| measure |" + " |" * len(rows) + "\n|---|" + "---|" * len(rows)
     lines = [f"| {name} | " + " | ".join(cells) + " |" for name, cells in shown.iterrows()]
+    words = ["", *(f"- {line}" for line in below)] if below else []
     with atomic_path(path) as temporary:
-        temporary.write_text("\n".join([header, *lines]) + "\n")
+        temporary.write_text("\n".join([header, *lines, *words]) + "\n")
 
 
 def _format(value: Any) -> str:

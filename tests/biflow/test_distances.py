@@ -38,9 +38,7 @@ def test_the_adaptive_weight_carries_no_gradient():
 def test_every_term_is_weighed_by_itself(model, path, y):
     reversal = model.reverse(path.z, y)
     pairs = [(reversal.x, path.clean)]
-    pairs += [
-        (s, t / rms) for s, t, rms in zip(reversal.states, path.states, model.target_rms, strict=True)
-    ]
+    pairs += [(s, t / rms) for s, t, rms in zip(reversal.states, path.states, model.target_rms, strict=True)]
     expected = sum(adaptively_weighted(squared_error(*pair)) for pair in pairs)
     loss = hidden_alignment(model, path, y, Terms(adaptive_weight=True))
     torch.testing.assert_close(loss, expected)

@@ -185,5 +185,12 @@ def test_a_short_training_lowers_its_loss(flow, images, method, options):
 
 def test_the_methods_are_built_as_the_configuration_says(flow):
     assert reverse_spec(CONFIG, flow, "biflow") == ReverseSpec(
-        channels=1, image_size=6, patch_size=2, width=16, blocks=3, layers_per_group=1, head_dim=8, n_classes=4
+        channels=1,
+        image_size=6,
+        patch_size=2,
+        width=16,
+        blocks=3,
+        layers_per_group=1,
+        head_dim=8,
+        n_classes=4,
     )

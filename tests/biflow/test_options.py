@@ -121,7 +121,9 @@ def test_every_method_samples_in_one_evaluation_image_by_image(build_model, z, y
 def test_sampling_counts_the_heads_only_where_it_evaluates_them(build_model):
     beside, through, none = (build_model(projection=projection) for projection in PROJECTIONS)
     head, embed = 16 + 16 * 4 + 4, 4 * 16 + 16
-    total = {p: sum(q.numel() for q in m.parameters()) for p, m in zip("btn", (beside, through, none), strict=True)}
+    total = {
+        p: sum(q.numel() for q in m.parameters()) for p, m in zip("btn", (beside, through, none), strict=True)
+    }
     assert total["b"] == total["n"] + 3 * head
     assert total["t"] == total["n"] + 3 * (head + embed)
     assert beside.n_sampling_parameters() == none.n_sampling_parameters() == total["n"]
@@ -187,7 +189,13 @@ OLD_ARCHITECTURE = {
 
 def test_a_checkpoint_from_before_the_options_loads_as_what_it_was(model, tmp_path, z, y):
     model, path = model.float(), tmp_path / "old.safetensors"
-    layer = ("attention.norm", "attention.qkv", "attention.query_norm", "attention.key_norm", "attention.proj")
+    layer = (
+        "attention.norm",
+        "attention.qkv",
+        "attention.query_norm",
+        "attention.key_norm",
+        "attention.proj",
+    )
     layer += ("mlp.norm", "mlp.gate_and_value", "mlp.out")
     groups = ["groups.0", "groups.1", "groups.2", "denoising_group"]
     heads = ["out", "heads.0", "heads.1", "heads.2"]
@@ -201,7 +209,10 @@ def test_a_checkpoint_from_before_the_options_loads_as_what_it_was(model, tmp_pa
     loaded, _ = load_reverse(path)
     assert loaded.spec == ReverseSpec(**OLD_ARCHITECTURE) == model.spec
     found, expected = loaded.reverse(z.float(), y), model.reverse(z.float(), y)
-    assert all(torch.equal(a, b) for a, b in zip([found.x, *found.states], [expected.x, *expected.states], strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip([found.x, *found.states], [expected.x, *expected.states], strict=True)
+    )
     assert hasattr(make_sampler("biflow", path), "sample")
 
 

@@ -13,7 +13,7 @@ from nfbench.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-FILES = sorted((ROOT / "config").glob("*.yaml"))
+FILES = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.stem != "ablations")
 SECTIONS = {
     "data": config.DataConfig,
     "forward": config.ForwardConfig,

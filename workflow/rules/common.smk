@@ -14,11 +14,13 @@ SEARCHED = [workflow.basedir, environ.get("PYTHONPATH")]
 environ["PYTHONPATH"] = os.pathsep.join(filter(None, SEARCHED))
 
 from nfbench.config import ExperimentConfig, build, check, read_experiment
-from nfbench.errors import UserError
+from nfbench.errors import UserError, closest
 from nfbench.sample.contestant import contestant
+from nfbench.variants import read_ablations
 
 ROOT = Path(workflow.basedir)
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+ABLATIONS_SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/ablations.schema.yaml").read_text())
 SPACES = ["effnet", "classifier"]
 FIGURES = ["samples", "quality_speed", "trajectory", "nearest", "training"]
 FRONT_FIGURES = ["front", "sweeps"]  # of experiments that sweep the iterative inverses' thresholds
@@ -42,13 +44,27 @@ def load_experiments():
     if active not in names:
         raise UserError(f"{source}: 'experiments' must contain '{active}', the experiment of this file.")
     loaded = {}
-    for name in names:
+    for name in dict.fromkeys([*names, config.get("ablation_experiment", active)]):
         path = source if name == active else ROOT / f"config/{name}.yaml"
         values = config if name == active else read_experiment(path, SCHEMA)
         check_name(values["experiment"], path if name != active else f"{active}.yaml")
         check_models(values, path)
-        loaded[name] = canonical(dataclasses.asdict(build(ExperimentConfig, values)))
+        check_ablations(values, path)
+        loaded[name] = with_variants(canonical(dataclasses.asdict(build(ExperimentConfig, values))))
     return loaded
+
+
+def with_variants(values):
+    """Add the models that an experiment's ablations train: reverse models BASE@NAME, and flows forward@NAME."""
+    values["flows"] = {"forward": values["forward"]}
+    for name in map(ABLATIONS.model, values["ablations"]):
+        variant = ABLATIONS.variants[name]
+        if variant.trained:
+            base = values["reverse"][ABLATIONS.base]
+            values["reverse"][ABLATIONS.contestant(name)] = canonical(base | variant.reverse)
+        if variant.forward:
+            values["flows"][f"forward@{name}"] = canonical(values["forward"] | variant.forward)
+    return values
 
 
 def check_name(experiment, path):
@@ -87,6 +103,24 @@ def check_models(values, source):
         )
 
 
+def check_ablations(values, source):
+    """Refuse ablations that are not described, or that lack what they are compared with."""
+    for name in values.get("ablations", []):
+        if name not in ABLATIONS.variants:
+            raise UserError(
+                f"{source}: there is no ablation '{name}'; {closest(name, list(ABLATIONS.variants))}"
+            )
+    if values.get("ablations") and ABLATIONS.base not in values["sampling"]["samplers"]:
+        raise UserError(
+            f"{source}: 'ablations' are compared with '{ABLATIONS.base}'; add it to 'sampling.samplers'."
+        )
+    for name in values.get("ablations", []):
+        variant = ABLATIONS.variants[name]
+        reverse = values["reverse"] | {ABLATIONS.base: values["reverse"][ABLATIONS.base] | variant.reverse}
+        changed = values | {"reverse": reverse, "forward": values["forward"] | variant.forward}
+        check(changed, SCHEMA, f"config/ablations.yaml, variant '{name}'")
+
+
 def base_name(sampler):
     """Return the method of a contestant, without variant and denoising."""
     return contestant(sampler).method
@@ -100,15 +134,18 @@ def is_learned(sampler):
 def iterative_methods(values):
     """Return the methods among an experiment's samplers that stop at a threshold, so that it can be tuned."""
     names = SCHEMA["properties"]["sampling"]["properties"]["samplers"]["items"]["enum"]
-    tunable = {base_name(name) for name in names if contestant(name).variant}
+    tunable = {base_name(name) for name in names if contestant(name).variant == "tuned"}
     methods = map(base_name, values["sampling"]["samplers"])
     return [method for method in dict.fromkeys(methods) if method in tunable]
 
 
 try:
+    ABLATIONS = read_ablations(ROOT / "config/ablations.yaml", ABLATIONS_SCHEMA)
     EXPERIMENTS = load_experiments()
 except UserError as error:
     sys.exit(f"error: {error}")
+JOINED = config.get("experiments", [config["experiment"]])  # in table 1, and in the figures
+ABLATED = config.get("ablation_experiment", config["experiment"])  # in tables 2 and 3
 
 
 def setting(*keys):
@@ -164,17 +201,42 @@ def first_seed(wildcards):
     return seeds(wildcards)[0]
 
 
+def training_threads(wildcards):
+    """Return the cores of one training: all, since two trainings on the same cores slow each other down."""
+    return EXPERIMENTS[wildcards.experiment]["threads_per_training"] or workflow.cores
+
+
 def samplers(wildcards):
     return EXPERIMENTS[wildcards.experiment]["sampling"]["samplers"]
 
 
+def variant_of(wildcards):
+    """Return which ablation the wildcards' sampler or method is, None for the others."""
+    name = getattr(wildcards, "sampler", None) or wildcards.method
+    return contestant(name).variant if is_learned(name) else None
+
+
+def seed_of(wildcards):
+    """Return the wildcards' seed; where a rule has none, the experiment's first."""
+    return getattr(wildcards, "seed", None) or first_seed(wildcards)
+
+
+def flow_of(wildcards):
+    """Return the flow that the wildcards' sampler or method inverts."""
+    flow = f"forward@{variant_of(wildcards)}"
+    if flow not in EXPERIMENTS[wildcards.experiment]["flows"]:
+        flow = "forward"
+    return f"results/{wildcards.experiment}/{flow}/seed{seed_of(wildcards)}.safetensors"
+
+
 def model_of(wildcards):
-    """Return the checkpoint that a sampler draws from, at the wildcards' seed or the first one."""
-    seed = getattr(wildcards, "seed", None) or first_seed(wildcards)
-    sampler = base_name(wildcards.sampler)
-    if is_learned(sampler):
-        return f"results/{wildcards.experiment}/reverse/{sampler}/seed{seed}.safetensors"
-    return f"results/{wildcards.experiment}/forward/seed{seed}.safetensors"
+    """Return the checkpoint that a sampler draws from."""
+    if not is_learned(wildcards.sampler):
+        return flow_of(wildcards)
+    drawn = contestant(wildcards.sampler).drawn
+    models = EXPERIMENTS[wildcards.experiment]["reverse"]
+    method = drawn if drawn in models else base_name(drawn)  # a variant without a model of its own
+    return f"results/{wildcards.experiment}/reverse/{method}/seed{seed_of(wildcards)}.safetensors"
 
 
 def true_inverse_of(wildcards):
@@ -198,7 +260,22 @@ def distinct_samplers(wildcards):
 def options_of(wildcards):
     """Return the options that the experiment gives the wildcards' sampler or method."""
     name = getattr(wildcards, "sampler", None) or wildcards.method
-    return EXPERIMENTS[wildcards.experiment]["sampling"]["options"].get(base_name(name), {})
+    values = EXPERIMENTS[wildcards.experiment]
+    options = values["sampling"]["options"].get(base_name(name), {})
+    if variant := variant_of(wildcards):
+        options = options | ABLATIONS.variants[variant].options
+        if values["reverse"].get(name, {}).get("denoising") == "none":
+            options = options | {"output": "noisy"}
+    return options
+
+
+def guidance_of(wildcards):
+    """Return the scale of guidance that the wildcards' sampler draws with."""
+    if variant := variant_of(wildcards):
+        scale = ABLATIONS.variants[variant].guidance
+        if scale is not None:
+            return scale
+    return EXPERIMENTS[wildcards.experiment]["sampling"]["guidance"]
 
 
 def plan_of(wildcards):
@@ -213,7 +290,7 @@ def plan_of(wildcards):
 def tuning_of(wildcards):
     """Return the file with the tuned threshold of a @tuned contestant; others need none."""
     chosen = contestant(wildcards.sampler)
-    if not chosen.variant:
+    if chosen.variant != "tuned":
         return []
     return f"results/{wildcards.experiment}/sample/tuning/{chosen.method}.json"
 
@@ -256,6 +333,33 @@ def reverse_models(suffix):
     )
 
 
+def compared(table):
+    """Return the contestants of table 2, objectives, or of table 3, the base and its ablations."""
+    values = EXPERIMENTS[ABLATED]
+    if table == "2":
+        names = [name for name in ABLATIONS.objectives if name in values["sampling"]["samplers"]]
+    else:
+        names = [ABLATIONS.base, *map(ABLATIONS.contestant, values["ablations"])]
+    if ABLATIONS.base not in names or len(names) < 2:
+        raise UserError(
+            f"results/table{table}.csv compares nothing in experiment '{ABLATED}'; name one that does by"
+            " 'ablation_experiment', e.g. fashion14-ablations."
+        )
+    return names
+
+
+def curves_of(names):
+    """Return the training curves of the learned ones among the contestants of tables 2 and 3, each once."""
+    models = EXPERIMENTS[ABLATED]["reverse"]
+    drawn = [contestant(name).drawn for name in names if is_learned(name)]
+    return expand(
+        "results/{experiment}/reverse/{method}/seed{seed}.csv",
+        experiment=ABLATED,
+        method=list(dict.fromkeys(name if name in models else base_name(name) for name in drawn)),
+        seed=EXPERIMENTS[ABLATED]["seeds"],
+    )
+
+
 def first_seed_of(pattern):
     """Return an input function for every sampler's file at the first seed."""
     return lambda w: expand(pattern, experiment=w.experiment, sampler=samplers(w), seed=first_seed(w))
@@ -281,7 +385,7 @@ def all_figures():
     """Return every figure of the configured experiments, as PNG and PDF."""
     return [
         f"results/figures/{experiment}/{figure}.{suffix}"
-        for experiment in EXPERIMENTS
+        for experiment in JOINED
         for figure in figures_of(experiment)
         for suffix in ("png", "pdf")
     ]
@@ -293,11 +397,13 @@ def alternatives(names):
 
 
 SAMPLERS = {s for e in EXPERIMENTS.values() for s in e["sampling"]["samplers"]}
+SAMPLERS |= {ABLATIONS.contestant(name) for e in EXPERIMENTS.values() for name in e["ablations"]}
 SAMPLERS |= {"sequential", "sequential+denoise"}  # the truth that the others are compared with
 UNDENOISED = {contestant(sampler).drawn for sampler in SAMPLERS}
 SAMPLERS |= UNDENOISED
 ITERATIVE = {method for values in EXPERIMENTS.values() for method in iterative_methods(values)}
 METHODS = {method for values in EXPERIMENTS.values() for method in values["reverse"]}
+FLOWS = {flow for values in EXPERIMENTS.values() for flow in values["flows"]}
 FLOORS = {"floor", "floor-noisy"}
 
 
@@ -305,6 +411,7 @@ wildcard_constraints:
     experiment=alternatives(EXPERIMENTS),
     seed=r"\d+",
     method=alternatives(METHODS),
+    flow=alternatives(FLOWS),
     sampler=alternatives(SAMPLERS),
     floor=alternatives(FLOORS),
     source=alternatives(SAMPLERS | FLOORS),

@@ -3,21 +3,20 @@ rule train_forward:
     input:
         code=ancient(library("baselines/tarflow/model.py", "baselines/tarflow/training.py")),
     output:
-        weights="results/{experiment}/forward/seed{seed}.safetensors",
-        curve="results/{experiment}/forward/seed{seed}.csv",
+        weights="results/{experiment}/{flow}/seed{seed}.safetensors",
+        curve="results/{experiment}/{flow}/seed{seed}.csv",
     log:
-        "results/{experiment}/logs/train_forward/seed{seed}.log",
+        "results/{experiment}/logs/train_forward/{flow}/seed{seed}.log",
     benchmark:
-        "results/{experiment}/job_cost/train_forward/seed{seed}.tsv"
+        "results/{experiment}/job_cost/train_forward/{flow}/seed{seed}.tsv"
     conda:
         "../../environment.yml"
-    # Two trainings on the same cores slow each other down many times over.
-    threads: workflow.cores
+    threads: training_threads
     resources:
         gpu=1,
     params:
         data=setting("data"),
-        forward=setting("forward"),
+        forward=lambda w: EXPERIMENTS[w.experiment]["flows"][w.flow],
         device=setting("device"),
         precision=setting("precision"),
     script:

@@ -73,7 +73,7 @@ rule measure_quality:
 rule measure_inversion:
     """Compare a sampler's images with the exact inverse of the same noise, and send them back through the flow."""
     input:
-        flow="results/{experiment}/forward/seed{seed}.safetensors",
+        flow=flow_of,
         samples="results/{experiment}/sample/{sampler}/seed{seed}.npz",
         unclamped="results/{experiment}/sample/{sampler}/seed{seed}.npy",
         truth=true_inverse_of,
@@ -95,7 +95,7 @@ rule measure_inversion:
 rule measure_reconstruction:
     """Send held-out images through the flow and back through a learned reverse."""
     input:
-        flow="results/{experiment}/forward/seed{seed}.safetensors",
+        flow=flow_of,
         model="results/{experiment}/reverse/{method}/seed{seed}.safetensors",
         code=library("biflow/objectives.py", "biflow/training.py") + FLOW_CODE + REVERSE_CODE + DATA_CODE,
     output:
@@ -154,7 +154,7 @@ rule measure_speed:
         batch_sizes=setting("speed", "batch_sizes"),
         max_seconds=setting("speed", "max_seconds"),
         min_rounds=setting("speed", "min_rounds"),
-        guidance=setting("sampling", "guidance"),
+        guidance=guidance_of,
         learned=lambda w: is_learned(w.sampler),
         options=options_of,
         device=setting("device"),

@@ -1,7 +1,7 @@
 rule train_reverse:
     """Train a reverse model against the frozen flow."""
     input:
-        flow="results/{experiment}/forward/seed{seed}.safetensors",
+        flow=flow_of,
         code=ancient(
             library(
                 *(
@@ -19,7 +19,7 @@ rule train_reverse:
         "results/{experiment}/job_cost/train_reverse/{method}/seed{seed}.tsv"
     conda:
         "../../environment.yml"
-    threads: workflow.cores
+    threads: training_threads
     resources:
         gpu=1,
     params:

@@ -69,7 +69,7 @@ rule draw_samples:
     params:
         n_samples=setting("sampling", "n_samples"),
         batch_size=setting("sampling", "batch_size"),
-        guidance=setting("sampling", "guidance"),
+        guidance=guidance_of,
         options=options_of,
         device=setting("device"),
     script:
@@ -79,7 +79,7 @@ rule draw_samples:
 rule denoise_samples:
     """Denoise the samples of an inverse with the score of its flow: the same draw, one step further."""
     input:
-        flow="results/{experiment}/forward/seed{seed}.safetensors",
+        flow=flow_of,
         samples="results/{experiment}/sample/{sampler}/seed{seed}.npz",
         unclamped="results/{experiment}/sample/{sampler}/seed{seed}.npy",
         code=SAMPLE_CODE + INVERSE_CODE,
