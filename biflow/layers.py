@@ -1,8 +1,19 @@
 """Parts of a present-day bidirectional vision transformer.
 
-RMSNorm before every sub-layer (arXiv:1910.07467), SwiGLU (arXiv:2002.05202), rotary positions over rows
-and columns (arXiv:2104.09864, arXiv:2403.13298), normalised queries and keys (arXiv:2302.05442), no
-biases, and zero-initialised outputs, so that a fresh layer is the identity.
+BiFlow's network is a ViT "with modern components" (arXiv:2512.10953) that are not listed where we could
+read it. Ours are:
+
+- RMSNorm (arXiv:1910.07467) before every sub-layer (pre-norm, arXiv:2002.04745);
+- SwiGLU perceptrons (arXiv:2002.05202);
+- rotary positions (arXiv:2104.09864), half of each head's pairs over rows and half over columns (axial,
+  arXiv:2403.13298);
+- queries and keys normalised in every head (arXiv:2010.04245), by RMSNorm with a learned gain rather than
+  LayerNorm (arXiv:2302.05442), and before they are rotated;
+- no biases inside the layers (arXiv:2204.02311);
+- the last map of every residual branch starts at zero (arXiv:1901.09321), so that a fresh layer is the
+  identity.
+
+The class enters outside the layers, see `biflow.model.Group`.
 """
 
 import torch
@@ -13,8 +24,8 @@ from torch import Tensor, nn
 def rotary_angles(side: int, head_dim: int, base: float = 100.0) -> Tensor:
     """Return the rotation angles of a square grid of tokens in raster order, (side^2, head_dim / 2).
 
-    The first half turns with the row, the second with the column. The base suits grids of tens of
-    tokens a side rather than texts of thousands.
+    The first half turns with the row, the second with the column. The base, that of the code of
+    arXiv:2403.13298, suits grids of tens of tokens a side rather than texts of thousands.
     """
     if head_dim % 4:
         raise ValueError(f"head_dim {head_dim} must be divisible by 4 for rotary rows and columns")
@@ -60,7 +71,7 @@ def default_hidden(width: int) -> int:
 
 
 class SwiGLU(nn.Module):
-    """Gated two-layer perceptron, by default with as many weights as a plain one of four times the width."""
+    """Gated two-layer perceptron; by default it has as many weights as a plain one, four times as wide."""
 
     def __init__(self, width: int, hidden: int | None = None):
         super().__init__()

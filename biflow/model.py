@@ -102,7 +102,14 @@ class Reversal:
 
 
 class Group(nn.Module):
-    """The layers that reverse one flow block; the class enters by an embedding of the group's own."""
+    """The layers that reverse one flow block; the class enters by an embedding of the group's own.
+
+    It is added to every token before the first layer, as every block of the flow does it
+    (arXiv:2412.06329), with one more embedding for "no class" (classifier-free guidance's,
+    arXiv:2207.12598) where the flow takes the mean over classes. How BiFlow's network is conditioned is not
+    published where we could read it; class tokens and adaptive norms (arXiv:2212.09748) are the other usual
+    ways. An adaptive norm adds 6 C^2 parameters a layer to some 12 C^2.
+    """
 
     def __init__(self, spec: ReverseSpec):
         super().__init__()
@@ -126,6 +133,9 @@ class Group(nn.Module):
 
 class ReverseModel(nn.Module):
     """A bidirectional transformer with one group of layers per flow block and one that denoises.
+
+    Beside the rotary positions in the layers (`biflow.layers`), every token gets a learned one with its
+    embedding, as in ViT (arXiv:2010.11929).
 
     h_K = embed(z); h_i = G_i(h_{i+1}) for i = K-1..0; x' = out(G_d(h_0)). Projection heads phi_i serve
     training and pictures of the way back. How they are used is the method's (`ReverseSpec.projection`):

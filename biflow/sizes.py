@@ -1,11 +1,74 @@
-"""Architectures of equal size, so that what is compared is not the number of parameters."""
+"""How large networks are, and architectures of equal size: what is compared is not the parameters' number."""
 
 import dataclasses
+from dataclasses import dataclass
 
 import torch
+from torch import nn
 
+from baselines.tarflow.flops import encode_flops, inverse_flops
+from baselines.tarflow.model import TarFlow, TarFlowSpec
 from biflow.layers import default_hidden
 from biflow.model import ReverseModel, ReverseSpec
+from nfbench.measure.flops import count_flops
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a network holds, and what an image costs.
+
+    Attributes:
+        parts: blocks of a flow, groups of a reverse model; each has `layers` transformer layers.
+        parameters: in training.
+        sampling_parameters: in sampling, which needs no heads that only read the states.
+        pass_flops: FLOPs an image of one pass: of a flow's encoding, or of a reverse model's evaluation.
+        inverse_flops: FLOPs an image of a flow's exact inverse without guidance; None for reverse models.
+    """
+
+    width: int
+    parts: int
+    layers: int
+    parameters: int
+    sampling_parameters: int
+    pass_flops: int
+    inverse_flops: int | None = None
+
+
+def n_parameters(module: nn.Module) -> int:
+    """Count a module's parameters."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def flow_size(spec: TarFlowSpec) -> Size:
+    """Size a flow up, without making its weights."""
+    with torch.device("meta"):
+        total = n_parameters(TarFlow(spec))
+    return Size(
+        width=spec.width,
+        parts=spec.blocks,
+        layers=spec.layers_per_block,
+        parameters=total,
+        sampling_parameters=total,
+        pass_flops=encode_flops(spec),
+        inverse_flops=inverse_flops(spec),
+    )
+
+
+def reverse_size(spec: ReverseSpec) -> Size:
+    """Size a reverse model up, without making its weights."""
+    with torch.device("meta"):
+        model = ReverseModel(spec)
+        z, y = torch.empty(1, spec.n_tokens, spec.token_dim), torch.zeros(1, dtype=torch.long)
+        with torch.no_grad():
+            pass_flops = count_flops(lambda: model(z, y))
+    return Size(
+        width=spec.width,
+        parts=spec.blocks + (spec.denoising == "learned"),
+        layers=spec.layers_per_group,
+        parameters=n_parameters(model),
+        sampling_parameters=model.n_sampling_parameters(),
+        pass_flops=pass_flops,
+    )
 
 
 def sampling_parameters(spec: ReverseSpec) -> int:

@@ -203,12 +203,16 @@ def read_checked(path: str | Path, schema: dict[str, Any], example: str) -> dict
         example: a line that such a file may hold, for the message where it holds none.
 
     Raises:
-        UserError: the file is missing, no YAML, or against the schema.
+        UserError: the file is missing, cannot be read, is no YAML, or is against the schema.
     """
     try:
         values = yaml.safe_load(Path(path).read_text())
     except FileNotFoundError:
         raise UserError(f"There is no experiment file {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}); name a YAML file, e.g. config/tiny.yaml."
+        ) from None
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(values, dict):

@@ -174,10 +174,15 @@ def test_a_missing_key_is_named(values):
         check(values, SCHEMA, "x.yaml")
 
 
-def test_missing_broken_and_empty_files_are_told(tmp_path):
+def test_missing_unreadable_broken_and_empty_files_are_told(tmp_path):
     with pytest.raises(UserError, match="There is no experiment file"):
         read_experiment(tmp_path / "none.yaml", SCHEMA)
+    with pytest.raises(UserError, match="cannot be read"):
+        read_experiment(tmp_path, SCHEMA)
     path = tmp_path / "broken.yaml"
+    path.write_bytes(b"\x89PNG\xff")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_experiment(path, SCHEMA)
     path.write_text("seeds: [0")
     with pytest.raises(UserError, match="not valid YAML"):
         read_experiment(path, SCHEMA)

@@ -1,0 +1,40 @@
+"""What a flow costs in FLOPs an image, counted without making its weights; see `nfbench.measure.flops`."""
+
+import torch
+
+from baselines.tarflow.model import TarFlow, TarFlowSpec
+from nfbench.measure.flops import count_flops
+
+
+@torch.no_grad()
+def encode_flops(spec: TarFlowSpec) -> int:
+    """Count the FLOPs of encoding one image: every block once, on T - 1 tokens at a time."""
+    with torch.device("meta"):
+        flow = TarFlow(spec)
+        x = torch.empty(1, spec.channels, spec.image_size, spec.image_size)
+        y = torch.zeros(1, dtype=torch.long)
+        return count_flops(lambda: flow.encode(x, y))
+
+
+@torch.no_grad()
+def inverse_flops(spec: TarFlowSpec) -> int:
+    """Count the FLOPs of the exact inverse of one image: K (T - 1) token steps with a cache.
+
+    Without guidance, which doubles them. The blocks are alike, and a step's FLOPs are affine in the number
+    of keys that it sees, itself included: 1 in the first step and T - 1 in the last. So the first and the
+    last step are counted, and the steps of a block sum up to T - 1 times the mean of the two.
+    """
+    steps = spec.n_tokens - 1
+    if not steps:
+        return 0
+    with torch.device("meta"):
+        block = TarFlow(spec).blocks[0]
+        token, y = torch.empty(1, 1, spec.token_dim), torch.zeros(1, dtype=torch.long)
+        heads = spec.width // spec.head_dim
+
+        def step_flops(past: int) -> int:
+            keys = torch.empty(1, heads, past, spec.head_dim)
+            return count_flops(lambda: block.predict(token, y, [(keys, keys)] * spec.layers_per_block))
+
+        first, last = step_flops(0), step_flops(steps - 1)
+    return spec.blocks * steps * (first + last) // 2
