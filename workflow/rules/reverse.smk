@@ -2,12 +2,14 @@ rule train_reverse:
     """Train a reverse model against the frozen flow."""
     input:
         flow="results/{experiment}/forward/seed{seed}.safetensors",
+        classifier=classifier_of_loss,
         code=ancient(
             library(
                 *(
                     f"biflow/{name}.py"
                     for name in ("distances", "layers", "methods", "model", "objectives", "training")
-                )
+                ),
+                "biflow/perceptual/*.py",
             )
         ),
     output:
