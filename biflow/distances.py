@@ -1,11 +1,4 @@
-"""What a prediction is off by, and how much each term of a loss weighs.
-
-Perceptual distances belong here too: an entry of DISTANCES, and its name in the schema of experiments.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+"""What a prediction is off by, and how much each term of a loss weighs; see also biflow.perceptual."""
 
 from torch import Tensor
 
@@ -18,23 +11,6 @@ def squared_error(prediction: Tensor, target: Tensor) -> Tensor:
     return (prediction - target).square()
 
 
-@dataclass(frozen=True)
-class Distance:
-    """A way to compare images, for the term at the image end of a loss; every other term is an MSE.
-
-    Attributes:
-        errors: takes predictions and targets and returns errors, (B, ...); an image's distance is the mean
-            over all but the first dimension, so that a distance that is one number an image is (B,).
-        takes: "tokens" for arguments (B, T, D), "images" for (B, c, H, W), nominally in [-1, 1].
-    """
-
-    errors: Callable[[Tensor, Tensor], Tensor]
-    takes: Literal["tokens", "images"]
-
-
-DISTANCES = {"mse": Distance(squared_error, takes="tokens")}
-
-
 def adaptively_weighted(
     errors: Tensor, power: float = ADAPTIVE_POWER, offset: float = ADAPTIVE_OFFSET
 ) -> Tensor:
@@ -43,10 +19,11 @@ def adaptively_weighted(
     The form is MeanFlow's (arXiv:2505.13447); p = 1 and c0 = 0.01 are those of a sibling paper by BiFlow's
     authors, whose own constants are not published. With p = 1 every image and term pulls about as hard
     until its distance is as small as c0. Here d is a mean over T D, as everywhere in BiFlow, so c0 is in
-    units of the squared target.
+    units of the squared target; a perceptual distance is one number an image, in units of its own.
 
     Args:
-        errors: (B, ...), see `Distance`.
+        errors: (B, ...); an image's distance is the mean over all but the first dimension, so that a
+            distance that is one number an image is (B,).
         power: p; 0 is the plain mean.
         offset: c0.
     """

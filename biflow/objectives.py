@@ -1,15 +1,15 @@
 """What the reverse model learns from the frozen flow (arXiv:2512.10953, section 4.1)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from baselines.tarflow.model import TarFlow
-from biflow.distances import DISTANCES, adaptively_weighted, squared_error
+from biflow.distances import adaptively_weighted, squared_error
 from biflow.model import ReverseModel
 from nfbench.data.tokens import images_to_tokens
-from nfbench.errors import UserError, closest
 
 
 @dataclass(frozen=True)
@@ -52,27 +52,25 @@ class Terms:
     """How the terms of a loss are measured and weighed.
 
     Attributes:
-        distance: of the output, a key of `biflow.distances.DISTANCES`; projected states are matched by MSE.
         adaptive_weight: whether every term is weighed by its own size, see `adaptively_weighted`.
+        perceptual: distances of the output beside its MSE, each with its weight. They take prediction and
+            target, images (B, c, H, W) nominally in [-1, 1], and return each image's distance, (B,).
     """
 
-    distance: str = "mse"
     adaptive_weight: bool = False
-
-    def __post_init__(self) -> None:
-        if self.distance not in DISTANCES:
-            raise UserError(f"Unknown distance '{self.distance}'; {closest(self.distance, list(DISTANCES))}")
+    perceptual: tuple[tuple[Callable[[Tensor, Tensor], Tensor], float], ...] = ()
 
     def state(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the term of a projected state, (B, T, D) both."""
         return self._mean(squared_error(prediction, target))
 
     def output(self, model: ReverseModel, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return the term of the model's output, (B, T, D) both."""
-        distance = DISTANCES[self.distance]
-        if distance.takes == "images":
-            prediction, target = model.to_images(prediction), model.to_images(target)
-        return self._mean(distance.errors(prediction, target))
+        """Return the term of the model's output, (B, T, D) both: MSE plus weighted perceptual distances."""
+        term = self._mean(squared_error(prediction, target))
+        for distance, weight in self.perceptual:
+            images = model.to_images(prediction), model.to_images(target)
+            term = term + weight * self._mean(distance(*images))
+        return term
 
     def _mean(self, errors: Tensor) -> Tensor:
         return adaptively_weighted(errors) if self.adaptive_weight else errors.mean()

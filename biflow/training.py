@@ -1,7 +1,7 @@
 """Training of a reverse model against a frozen flow."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -65,11 +65,28 @@ def calibrate(model: ReverseModel, flow: TarFlow, data: Dataset, seed: int) -> N
 
 
 def reverse_loss(
-    method: str, flow: TarFlow, config: ReverseConfig
+    method: str,
+    flow: TarFlow,
+    config: ReverseConfig,
+    distances: Mapping[str, Callable[[Tensor, Tensor], Tensor]] | None = None,
 ) -> Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]:
-    """Return the training loss of a method; where a label is dropped, the flow's path goes without too."""
+    """Return the training loss of a method; where a label is dropped, the flow's path goes without too.
+
+    Args:
+        method: a key of `biflow.methods.METHODS`.
+        flow: the frozen flow.
+        config: of the reverse model; `perceptual` holds the distances' weights.
+        distances: the perceptual distances that the config names, from `biflow.perceptual.load_perceptual`.
+
+    Raises:
+        ValueError: a distance that the config names is not given.
+    """
+    missing = sorted(set(config.perceptual) - set(distances or {}))
+    if missing:
+        raise ValueError(f"the loss needs the perceptual distances {missing}")
     objective = METHODS[method].objective
-    terms = Terms(config.distance, config.adaptive_weight)
+    weighed = tuple((distances[name], weight) for name, weight in config.perceptual.items())
+    terms = Terms(config.adaptive_weight, weighed)
 
     def loss(model: ReverseModel, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         x, noisy = add_noise(images, flow.spec.sigma, generator)

@@ -65,7 +65,7 @@ class ReverseConfig:
     normalisation: str = "state"
     denoising: str = "learned"
     adaptive_weight: bool = False
-    distance: str = "mse"
+    perceptual: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from biflow.distances import DISTANCES, Distance, adaptively_weighted, squared_error
+from biflow.distances import adaptively_weighted, squared_error
 from biflow.objectives import PLAIN, Terms, hidden_alignment, mse
-from nfbench.errors import UserError
 
 
 def test_the_adaptive_weight_of_a_known_error_is_known():
@@ -48,23 +47,3 @@ def test_every_term_is_weighed_by_itself(model, path, y):
 def test_plain_terms_are_mean_squared_errors(model, z, path):
     assert torch.equal(PLAIN.state(z, path.clean), mse(z, path.clean))
     assert torch.equal(PLAIN.output(model, z, path.clean), (z - path.clean).square().mean())
-
-
-def test_a_distance_of_images_is_given_images_at_the_image_end_alone(monkeypatch, model, path, y):
-    shapes = []
-
-    def absolute_error(prediction, target):
-        shapes.append(tuple(prediction.shape))
-        return (prediction - target).abs().mean(dim=(1, 2, 3))
-
-    monkeypatch.setitem(DISTANCES, "absolute", Distance(absolute_error, takes="images"))
-    loss = hidden_alignment(model, path, y, Terms("absolute"))
-    assert shapes == [(5, 1, 6, 6)]
-    output = model(path.z, y)
-    plain = hidden_alignment(model, path, y) - mse(output, path.clean)
-    torch.testing.assert_close(loss, plain + (output - path.clean).abs().mean())
-
-
-def test_an_unknown_distance_is_told_with_the_nearest_name():
-    with pytest.raises(UserError, match="Unknown distance 'msee'; did you mean 'mse'"):
-        Terms("msee")

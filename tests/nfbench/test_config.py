@@ -97,12 +97,12 @@ def test_the_schema_s_samplers_and_data_sets_are_those_that_exist():
 
 def test_the_schema_s_options_of_a_reverse_model_are_those_that_it_takes():
     from biflow import model
-    from biflow.distances import DISTANCES
+    from biflow.perceptual import PERCEPTUAL
 
     options = schema_of("reverse", "biflow")["properties"]
     assert options["normalisation"]["enum"] == list(typing.get_args(model.Normalisation))
     assert options["denoising"]["enum"] == list(typing.get_args(model.Denoising))
-    assert options["distance"]["enum"] == list(DISTANCES)
+    assert list(options["perceptual"]["properties"]) == list(PERCEPTUAL)
 
 
 def change(values, path, value):
@@ -144,9 +144,15 @@ def change(values, path, value):
             "x.yaml: 'reverse.biflow.adaptive_weight' is not allowed: 0.5 is not of type 'boolean'.",
         ),
         (
-            "reverse.biflow.distance",
-            "lpips",
-            "x.yaml: 'reverse.biflow.distance' is 'lpips'; known: mse.",
+            "reverse.biflow.perceptual",
+            {"lpips": 0.4},
+            "x.yaml: unknown key 'lpips' in 'reverse.biflow.perceptual'; did you mean 'lpips-vgg'?",
+        ),
+        (
+            "reverse.biflow.perceptual",
+            {"effnet": 0},
+            "x.yaml: 'reverse.biflow.perceptual.effnet' is not allowed:"
+            " 0 is less than or equal to the minimum of 0.",
         ),
         (
             "reverse.biflow-naiv",

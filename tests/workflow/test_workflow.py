@@ -196,6 +196,15 @@ def test_rule_names_tell_the_story(tmp_path):
             },
             "sampler 'biflow' is one of clean images",
         ),
+        (
+            {
+                "reverse": {
+                    "biflow": yaml.safe_load(TINY.read_text())["reverse"]["biflow"]
+                    | {"denoising": "none", "perceptual": {"classifier": 0.4}}
+                }
+            },
+            "'reverse.biflow.perceptual' compares clean images",
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
@@ -209,6 +218,21 @@ def test_a_bad_experiment_file_is_refused_in_one_sentence(tmp_path, change, sent
     assert sentence in errors[0]
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_only_a_loss_that_compares_its_features_waits_for_the_classifier(tmp_path):
+    target = "results/tiny/reverse/biflow/seed0.safetensors"
+    without = snakemake(tmp_path, "-n", target)
+    values = yaml.safe_load(TINY.read_text())
+    values["reverse"]["biflow"]["perceptual"] = {"classifier": 0.4, "effnet": 0.1}
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(values))
+    waiting = snakemake(tmp_path, "-n", target, config=config)
+    rules = [rules_to_run(done.stdout + done.stderr) for done in (without, waiting)]
+    assert rules == [
+        {"train_forward", "train_reverse"},
+        {"train_forward", "train_reverse", "train_classifier"},
+    ]
 
 
 def test_table_1_joins_the_experiments_that_the_file_lists(tmp_path):

@@ -85,6 +85,10 @@ def check_models(values, source):
             raise UserError(
                 f"{source}: 'head_dim' {head_dim} does not divide 'width' {model['width']} in '{name}'; change one of them."
             )
+        if model.get("perceptual") and model.get("denoising") == "none":
+            raise UserError(
+                f"{source}: '{name}.perceptual' compares clean images; set '{name}.denoising' to 'learned' or leave it out."
+            )
     for sampler in values["sampling"]["samplers"]:
         method = base_name(sampler)
         if is_learned(sampler) and method not in values["reverse"]:
@@ -298,6 +302,13 @@ def tuning_of(wildcards):
 def classifier_of(wildcards):
     """Return the domain classifier; the other feature spaces do not wait for it."""
     if getattr(wildcards, "space", "classifier") != "classifier":
+        return []
+    return f"results/{wildcards.experiment}/measure/classifier.safetensors"
+
+
+def classifier_of_loss(wildcards):
+    """Return the domain classifier where a reverse model's loss compares its features; others need none."""
+    if "classifier" not in EXPERIMENTS[wildcards.experiment]["reverse"][wildcards.method]["perceptual"]:
         return []
     return f"results/{wildcards.experiment}/measure/classifier.safetensors"
 

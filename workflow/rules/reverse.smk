@@ -2,12 +2,14 @@ rule train_reverse:
     """Train a reverse model against the frozen flow."""
     input:
         flow=flow_of,
+        classifier=classifier_of_loss,
         code=ancient(
             library(
                 *(
                     f"biflow/{name}.py"
                     for name in ("distances", "layers", "methods", "model", "objectives", "training")
-                )
+                ),
+                "biflow/perceptual/*.py",
             )
         ),
     output:

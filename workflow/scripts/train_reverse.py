@@ -8,6 +8,7 @@ import torch
 
 from baselines import load_flow
 from biflow import ReverseModel, save_reverse
+from biflow.perceptual import load_perceptual, seen_spaces
 from biflow.training import calibrate, reverse_loss, reverse_spec, validation_measure
 from nfbench.config import DataConfig, ReverseConfig, build
 from nfbench.data.datasets import load
@@ -31,10 +32,12 @@ with job(snakemake.log[0], snakemake.threads) as report:
     torch.manual_seed(seed)
     model = ReverseModel(reverse_spec(config, flow, method)).to(device)
     calibrate(model, flow, splits.train, seed)
+    classifier = snakemake.input.classifier or None
+    distances = load_perceptual(config.perceptual, device, classifier)
     resume = Path(snakemake.output.weights).with_suffix(".resume.pt")
     trained = Trainer(
         model,
-        reverse_loss(method, flow, config),
+        reverse_loss(method, flow, config, distances),
         ResidentBatches(splits.train, config.training.batch_size, seed, device),
         config.training,
         seed=seed,
@@ -48,6 +51,7 @@ with job(snakemake.log[0], snakemake.threads) as report:
                 "seed": seed,
                 "model": snakemake.params.model,
                 "flow": sha256_file(snakemake.input.flow),
+                "classifier": sha256_file(classifier) if classifier else None,
             }
         ),
         report=report,
@@ -59,6 +63,7 @@ with job(snakemake.log[0], snakemake.threads) as report:
             "seed": seed,
             "steps": config.training.steps,
             "method": method,
+            "seen_spaces": seen_spaces(config.perceptual),
             "config": config_hash(snakemake.params.model),
             "flow_sha256": sha256_file(snakemake.input.flow),
             "flow_seconds": flow_meta["training"]["seconds"],
