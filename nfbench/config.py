@@ -130,6 +130,13 @@ class SpeedConfig:
 
 
 @dataclass(frozen=True)
+class EditingConfig:
+    """Inpainting and class editing of held-out images."""
+
+    n_images: int = 500
+
+
+@dataclass(frozen=True)
 class ExperimentConfig:
     """A whole experiment file."""
 
@@ -141,6 +148,7 @@ class ExperimentConfig:
     sampling: SamplingConfig
     quality: QualityConfig
     speed: SpeedConfig
+    editing: EditingConfig | None = None
     device: str = "auto"
     precision: str = "auto"
     experiments: list[str] | None = None

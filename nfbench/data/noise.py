@@ -17,6 +17,8 @@ STREAMS = {
     "forward-noise": 1,  # sigma eps added to held-out images before the forward flow
     "dequantisation": 2,  # u of uniform dequantisation
     "floor-noise": 3,  # sigma eps added to real images for the noisy floor
+    "hidden-pixels": 4,  # what stands in place of hidden pixels before the forward flow, in inpainting
+    "hidden-tokens": 5,  # which tokens are hidden
 }
 
 

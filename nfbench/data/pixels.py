@@ -71,3 +71,9 @@ def to_uint8(x: Tensor) -> tuple[Tensor, Tensor]:
     clipped = (x.abs() > 1.0).flatten(1).sum(dim=1)
     images = ((x.clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
     return images, clipped
+
+
+def to_shown(x: Tensor) -> np.ndarray:
+    """Return images (B, c, H, W) as uint8 to be looked at: clamped, and black where one is not finite."""
+    finite = torch.isfinite(x).flatten(1).all(dim=1)
+    return to_uint8(x.masked_fill(~finite[:, None, None, None], -1.0))[0].cpu().numpy()

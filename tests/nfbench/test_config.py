@@ -20,6 +20,7 @@ SECTIONS = {
     "sampling": config.SamplingConfig,
     "quality": config.QualityConfig,
     "speed": config.SpeedConfig,
+    "editing": config.EditingConfig,
 }
 
 
@@ -159,6 +160,7 @@ def change(values, path, value):
             {},
             "x.yaml: unknown key 'biflow-naiv' in 'reverse'; did you mean 'biflow-naive'?",
         ),
+        ("editing.n_image", 40, "x.yaml: unknown key 'n_image' in 'editing'; did you mean 'n_images'?"),
         ("seeds", [], "x.yaml: 'seeds' is not allowed: [] should be non-empty."),
         (
             "forward.sigma",

@@ -76,6 +76,7 @@ def test_everything_promised_is_there(finished):
     assert (results / "table1.md").read_text().count("\n") > 20
     figures = sorted(path.name for path in (results / "figures/tiny").iterdir())
     names = ["front", "nearest", "quality_speed", "samples", "sweeps", "training", "trajectory"]
+    names += ["inpainting", "class_editing"]
     assert figures == sorted(f"{name}.{suffix}" for name in names for suffix in ("png", "pdf"))
     assert not list(results.rglob("*.resume.pt"))
 
@@ -93,6 +94,16 @@ def test_the_plan_and_the_threshold_are_written_down(finished):
         settings = json.loads(str(file["meta"]))["settings"]
     assert settings["plan"] == plan["plan"]
     assert settings["tau"] == (tuning["tau"] or pytest.approx(4e-6))
+
+
+def test_edited_images_are_measured_for_the_exact_inverse_and_the_learned_reverse(finished):
+    rows = pd.read_csv(finished / "results/tiny/report/editing.csv")
+    assert rows["sampler"].tolist() == ["sequential-static+denoise", "biflow"] * 4
+    masks = [mask for mask in ("centre", "right-half", "random-tokens") for _ in range(2)]
+    assert rows["mask"].tolist()[:6] == masks
+    assert rows["mask"].isna().tolist()[6:] == [True, True]
+    assert rows["leak"].tolist()[:6] == rows["kept_mse_pasted"].tolist()[:6] == [0.0] * 6
+    assert rows["n"].eq(40).all()
 
 
 def test_logs_show_the_progress_of_the_training(finished):

@@ -24,6 +24,8 @@ ABLATIONS_SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/ablations.schema.yam
 SPACES = ["effnet", "classifier"]
 FIGURES = ["samples", "quality_speed", "trajectory", "nearest", "training"]
 FRONT_FIGURES = ["front", "sweeps"]  # of experiments that sweep the iterative inverses' thresholds
+EDITING_FIGURES = ["inpainting", "class_editing"]  # of experiments with the section editing
+EDITING_INVERSE = "sequential-static+denoise"  # what the learned reverses are compared with there
 
 
 def canonical(value):
@@ -193,6 +195,7 @@ FEATURE_CODE = library(
     "nfbench/measure/classifier.py",
     "nfbench/measure/quality.py",
 )
+EDITING_CODE = library("biflow/editing.py", "biflow/held_out_edits.py", "nfbench/measure/editing.py")
 REPORT_CODE = library("nfbench/report/*.py")
 
 
@@ -371,6 +374,16 @@ def curves_of(names):
     )
 
 
+def reverses_at(seed):
+    """Return an input function for the learned reverses at the seed that `seed` gives of the wildcards."""
+    return lambda w: expand(
+        "results/{experiment}/reverse/{method}/seed{seed}.safetensors",
+        experiment=w.experiment,
+        method=learned_methods(w),
+        seed=seed(w),
+    )
+
+
 def first_seed_of(pattern):
     """Return an input function for every sampler's file at the first seed."""
     return lambda w: expand(pattern, experiment=w.experiment, sampler=samplers(w), seed=first_seed(w))
@@ -389,7 +402,8 @@ def figure_output(name, caption):
 
 def figures_of(experiment):
     """Return the names of an experiment's figures."""
-    return FIGURES + (FRONT_FIGURES if EXPERIMENTS[experiment]["speed"]["front"] else [])
+    front = FRONT_FIGURES if EXPERIMENTS[experiment]["speed"]["front"] else []
+    return FIGURES + front + (EDITING_FIGURES if EXPERIMENTS[experiment]["editing"] else [])
 
 
 def all_figures():
@@ -400,6 +414,12 @@ def all_figures():
         for figure in figures_of(experiment)
         for suffix in ("png", "pdf")
     ]
+
+
+def editing_tables():
+    """Return the tables of edited images of the experiments that edit some."""
+    edited = [experiment for experiment, values in EXPERIMENTS.items() if values["editing"]]
+    return expand("results/{experiment}/report/editing.{suffix}", experiment=edited, suffix=["csv", "md"])
 
 
 def alternatives(names):
@@ -427,4 +447,4 @@ wildcard_constraints:
     floor=alternatives(FLOORS),
     source=alternatives(SAMPLERS | FLOORS),
     space=alternatives(SPACES),
-    figure=alternatives(FIGURES + FRONT_FIGURES),
+    figure=alternatives(FIGURES + FRONT_FIGURES + EDITING_FIGURES),

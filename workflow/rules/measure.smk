@@ -220,3 +220,30 @@ rule measure_front:
         device=setting("device"),
     script:
         "../scripts/measure_front.py"
+
+
+rule measure_editing:
+    """Inpaint held-out images and change their class, with the exact inverse and every learned reverse."""
+    input:
+        flow="results/{experiment}/forward/seed{seed}.safetensors",
+        reverses=reverses_at(lambda w: w.seed),
+        classifier=classifier_of,
+        code=EDITING_CODE + INVERSE_CODE + REVERSE_CODE + DATA_CODE,
+    output:
+        "results/{experiment}/measure/editing/seed{seed}.json",
+    log:
+        "results/{experiment}/logs/measure_editing/seed{seed}.log",
+    benchmark:
+        "results/{experiment}/job_cost/measure_editing/seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        gpu=1,
+    params:
+        data=setting("data"),
+        editing=setting("editing"),
+        exact=EDITING_INVERSE,
+        methods=learned_methods,
+        device=setting("device"),
+    script:
+        "../scripts/measure_editing.py"

@@ -186,6 +186,71 @@ rule plot_training:
         "../scripts/plot_training.py"
 
 
+rule report_editing:
+    """Collect what was measured of edited images, means and spreads over seeds."""
+    input:
+        measured=per_seed("results/{experiment}/measure/editing/seed{seed}.json"),
+        code=library("nfbench/report/editing_table.py", "nfbench/report/tables.py"),
+    output:
+        csv=report(
+            "results/{experiment}/report/editing.csv",
+            caption="../report/editing.rst",
+            category="Tables",
+            labels={"table": "Edited images, {experiment}", "form": "CSV"},
+        ),
+        markdown="results/{experiment}/report/editing.md",
+    log:
+        "results/{experiment}/logs/report_editing.log",
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/report_editing.py"
+
+
+rule plot_inpainting:
+    """Show test images with a part hidden, and what every way back puts there."""
+    input:
+        flow=lambda w: f"results/{w.experiment}/forward/seed{first_seed(w)}.safetensors",
+        reverses=reverses_at(first_seed),
+        code=REPORT_CODE + EDITING_CODE + INVERSE_CODE + REVERSE_CODE + DATA_CODE,
+    output:
+        png=figure_output("inpainting", "inpainting"),
+        pdf="results/figures/{experiment}/inpainting.pdf",
+    log:
+        "results/{experiment}/logs/plot_inpainting.log",
+    conda:
+        "../../environment.yml"
+    params:
+        data=setting("data"),
+        seed=first_seed,
+        exact=EDITING_INVERSE,
+        methods=learned_methods,
+    script:
+        "../scripts/plot_inpainting.py"
+
+
+rule plot_editing:
+    """Show test images as every class, by every way back."""
+    input:
+        flow=lambda w: f"results/{w.experiment}/forward/seed{first_seed(w)}.safetensors",
+        reverses=reverses_at(first_seed),
+        code=REPORT_CODE + EDITING_CODE + INVERSE_CODE + REVERSE_CODE + DATA_CODE,
+    output:
+        png=figure_output("class_editing", "class_editing"),
+        pdf="results/figures/{experiment}/class_editing.pdf",
+    log:
+        "results/{experiment}/logs/plot_editing.log",
+    conda:
+        "../../environment.yml"
+    params:
+        data=setting("data"),
+        seed=first_seed,
+        exact=EDITING_INVERSE,
+        methods=learned_methods,
+    script:
+        "../scripts/plot_editing.py"
+
+
 rule keep_reference:
     """Copy an experiment's table and figures, with a manifest, to where they are committed."""
     input:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from nfbench.data.pixels import dequantise, to_float, to_uint8
+from nfbench.data.pixels import dequantise, to_float, to_shown, to_uint8
 
 GREY = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
 
@@ -70,3 +70,8 @@ def test_only_uint8_images_are_accepted():
         to_float(np.zeros((1, 1, 2, 2), dtype=np.float32))
     with pytest.raises(ValueError, match="shape"):
         dequantise(GREY, torch.zeros(1))
+
+
+def test_what_is_shown_is_clamped_and_black_where_an_image_is_not_finite():
+    x = torch.tensor([[-3.0, 1.0], [0.5, float("nan")]]).reshape(2, 1, 1, 2)
+    assert to_shown(x).reshape(2, 2).tolist() == [[0, 255], [0, 0]]

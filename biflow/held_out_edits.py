@@ -1,0 +1,174 @@
+"""Editing of held-out images: one task for every sampler, measured.
+
+The images, what is hidden of them, the classes to show them as and all noise depend on the image's number
+in the test set and, the noise that editing adds, on the seed; never on the sampler.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from baselines.tarflow.model import TarFlow, TarFlowSpec
+from biflow.editing import InpaintingNoise, edit_class, inpaint, paste
+from nfbench.data.datasets import Dataset, balanced_indices
+from nfbench.data.masks import centre_square, half_of_tokens, right_half
+from nfbench.data.noise import latent_noise, uniform_noise
+from nfbench.data.pixels import to_float
+from nfbench.errors import UserError
+from nfbench.files import finite_or_none
+from nfbench.measure.classifier import DomainClassifier
+from nfbench.measure.editing import (
+    class_editing_scores,
+    inpainting_scores,
+    largest_change,
+    masked_mse,
+    shares,
+)
+from nfbench.measure.inversion import mse_per_image
+from nfbench.sample.sample_set import batches
+from nfbench.sample.sampler import Sampler
+
+BATCH_SIZE = 250  # changes no image
+MASKS = ("centre", "right-half", "random-tokens")
+SHIFTS = "y + 1 + i mod (n_classes - 1), mod n_classes, i the image's number in the test set"
+
+
+@dataclass(frozen=True)
+class Edits:
+    """Images to edit, on the CPU, with all that the samplers are given; one row an image in every tensor.
+
+    Attributes:
+        images: in [-1, 1], float32, (n, c, H, W).
+        labels: their classes, (n,).
+        targets: classes to show them as, never their own, (n,); see `SHIFTS`.
+        tokens: uniform numbers that choose the hidden tokens of the mask "random-tokens", (n, T).
+        training, hidden, redrawn: see `biflow.editing.InpaintingNoise`.
+    """
+
+    images: Tensor
+    labels: Tensor
+    targets: Tensor
+    tokens: Tensor
+    training: Tensor
+    hidden: Tensor
+    redrawn: Tensor
+
+    def mask(self, name: str, patch_size: int) -> Tensor:
+        """Return which pixels a mask of `MASKS` hides, bool, (n, 1, H, W)."""
+        if name == "random-tokens":
+            return half_of_tokens(self.tokens, patch_size)
+        one = {"centre": centre_square, "right-half": right_half}[name](self.images.shape[-1])
+        return one.expand(len(self.images), 1, -1, -1)
+
+    def in_batches(self, edit: Callable[["Edits"], Tensor], device: torch.device) -> Tensor:
+        """Apply a function batch by batch on a device; returns its results on the CPU."""
+        parts = []
+        for rows in batches(len(self.images), BATCH_SIZE):
+            part = {f.name: getattr(self, f.name)[rows.start : rows.stop].to(device) for f in fields(self)}
+            parts.append(edit(Edits(**part)).cpu())
+        return torch.cat(parts)
+
+
+def choose(test: Dataset, n: int) -> np.ndarray:
+    """Choose the class-balanced test images that are edited.
+
+    Raises:
+        UserError: there are fewer.
+    """
+    if n > len(test):
+        raise UserError(f"'editing.n_images' is {n}, but there are {len(test)} test images; ask for fewer.")
+    return balanced_indices(test.labels, n, seed=0)
+
+
+def held_out_edits(test: Dataset, indices: Sequence[int], spec: TarFlowSpec, seed: int) -> Edits:
+    """Return the task of editing some test images.
+
+    Args:
+        indices: numbers in the test set.
+        spec: of the flow.
+        seed: of the noise that stands in place of hidden pixels and of redrawn tokens. The training noise
+            is that of the reconstruction error, and like the masks the same for all seeds.
+    """
+    chosen = test.subset(indices)
+    images, labels = to_float(chosen.images), torch.from_numpy(chosen.labels)
+    n_classes, shape = len(test.classes), images.shape[1:]
+    shifts = 1 + torch.as_tensor(np.asarray(indices)) % (n_classes - 1)
+    return Edits(
+        images=images,
+        labels=labels,
+        targets=(labels + shifts) % n_classes,
+        tokens=uniform_noise(0, indices, (spec.n_tokens,), stream="hidden-tokens"),
+        training=latent_noise(0, indices, shape, stream="forward-noise").float(),
+        hidden=latent_noise(seed, indices, shape, stream="hidden-pixels").float(),
+        redrawn=latent_noise(seed, indices, (spec.n_tokens, spec.token_dim)).float(),
+    )
+
+
+def inpainted(edits: Edits, mask: str, flow: TarFlow, sampler: Sampler, others: bool = False) -> Tensor:
+    """Inpaint all images; with `others`, every hidden pixel has another value (its negative) before."""
+
+    def edit(part: Edits) -> Tensor:
+        hidden = part.mask(mask, flow.spec.patch_size)
+        images = torch.where(hidden, -part.images, part.images) if others else part.images
+        noise = InpaintingNoise(part.training, part.hidden, part.redrawn)
+        return inpaint(flow, sampler, images, hidden, part.labels, noise)
+
+    return edits.in_batches(edit, flow.var.device)
+
+
+def edited(edits: Edits, flow: TarFlow, sampler: Sampler, to: int | None = None) -> Tensor:
+    """Show all images as of their target classes, or as of class `to`."""
+
+    def edit(part: Edits) -> Tensor:
+        y_to = part.targets if to is None else torch.full_like(part.labels, to)
+        return edit_class(flow, sampler, part.images, part.labels, y_to, part.training)
+
+    return edits.in_batches(edit, flow.var.device)
+
+
+def measure_inpainting(
+    edits: Edits, mask: str, flow: TarFlow, sampler: Sampler, classifier: DomainClassifier
+) -> dict[str, Any]:
+    """Return the scores of one sampler with one mask, and the largest change that hidden pixels made."""
+    raw = inpainted(edits, mask, flow, sampler)
+    hidden = edits.mask(mask, flow.spec.patch_size)
+    leak = largest_change(inpainted(edits, mask, flow, sampler, others=True), raw)
+    pasted = paste(edits.images, raw, hidden)
+    scores = inpainting_scores(classifier, edits.images, edits.labels, hidden, raw, pasted)
+    return {"task": "inpainting", "mask": mask, **scores, "leak": finite_or_none(leak)}
+
+
+def measure_class_editing(
+    edits: Edits, flow: TarFlow, sampler: Sampler, classifier: DomainClassifier
+) -> dict[str, Any]:
+    """Return the scores of one sampler; nothing is hidden, so nothing can leak."""
+    scores = class_editing_scores(
+        classifier, edits.images, edits.labels, edits.targets, edited(edits, flow, sampler)
+    )
+    return {"task": "class editing", "mask": None, **scores, "leak": None}
+
+
+def references(
+    edits: Edits, flow: TarFlow, classifier: DomainClassifier
+) -> dict[str | None, dict[str, float]]:
+    """Return what the scores are read against, by mask; None is class editing, which hides nothing.
+
+    `label_accuracy_real` is the classifier's on the untouched images; `*_other` are errors of another of
+    the images, at random, in place of the result.
+    """
+    order = np.random.Generator(np.random.Philox(key=0)).permutation(len(edits.images))
+    others = torch.empty_like(edits.images)
+    others[order] = edits.images[np.roll(order, 1)]
+    real = shares(classifier, edits.images, {"label_accuracy_real": edits.labels})
+    found = {None: real | {"kept_mse_other": mse_per_image(others, edits.images).mean().item()}}
+    for name in MASKS:
+        hidden = edits.mask(name, flow.spec.patch_size)
+        found[name] = real | {
+            "kept_mse_other": masked_mse(others, edits.images, ~hidden).mean().item(),
+            "hidden_mse_other": masked_mse(others, edits.images, hidden).mean().item(),
+        }
+    return found

@@ -1,0 +1,98 @@
+"""Scores of edited images, on images whose scores are known."""
+
+import math
+
+import pytest
+import torch
+
+from nfbench.data.masks import right_half
+from nfbench.data.pixels import to_float
+from nfbench.measure.classifier import predict
+from nfbench.measure.editing import (
+    SCORES,
+    class_editing_scores,
+    inpainting_scores,
+    largest_change,
+    masked_mse,
+    shares,
+)
+
+HIDDEN = right_half(8)
+
+
+@pytest.fixture
+def real(digits, classifier):
+    """Return 50 test images and the classes that the classifier takes them for."""
+    images = digits.test.images[:50]
+    return to_float(images), torch.from_numpy(predict(classifier, images))
+
+
+def test_the_masked_error_is_the_mean_square_over_the_pixels_that_count():
+    a = torch.zeros(2, 2, 8, 8)
+    b = torch.where(HIDDEN, 0.5, 3.0).expand_as(a)
+    assert masked_mse(a, b, HIDDEN).tolist() == [0.25, 0.25]
+    assert masked_mse(a, b, ~HIDDEN).tolist() == [9.0, 9.0]
+    each = torch.stack([HIDDEN, ~HIDDEN])[:, None]
+    assert masked_mse(a, b, each).tolist() == [0.25, 9.0]
+    assert masked_mse(a, b, torch.ones(8, 8, dtype=torch.bool)).tolist() == [4.625, 4.625]
+
+
+def test_no_pixel_that_counts_is_refused():
+    images = torch.zeros(2, 1, 8, 8)
+    with pytest.raises(ValueError, match="no pixel"):
+        masked_mse(images, images, torch.zeros(8, 8, dtype=torch.bool))
+
+
+def test_shares_are_those_of_the_8_bit_images(real, classifier):
+    images, found = real
+    wanted = {"all": found, "half": torch.where(torch.arange(50) < 25, found, (found + 1) % 10)}
+    assert shares(classifier, images * 1.0, wanted) == {"all": 1.0, "half": 0.5}
+
+
+def test_a_perfect_inpainting_has_no_error_and_every_label(real, classifier):
+    images, labels = real
+    scores = inpainting_scores(classifier, images, labels, HIDDEN, images, images)
+    assert set(scores) == {*SCORES, "non_finite", "reason"}
+    assert {scores[name] for name in SCORES if "mse" in name} == {0.0}
+    assert scores["label_accuracy"] == scores["label_accuracy_pasted"] == 1.0
+    assert (scores["kept_class_share"], scores["non_finite"], scores["reason"]) == (None, 0, None)
+
+
+def test_kept_and_hidden_errors_are_told_apart_with_mean_and_median(real, classifier):
+    images, labels = real
+    shift = torch.full((50, 1, 1, 1), 0.1)
+    shift[0] = 10.0  # one image runs away
+    raw = torch.where(HIDDEN, images + shift, images + 0.5)
+    scores = inpainting_scores(classifier, images, labels, HIDDEN, raw, images)
+    assert scores["kept_mse"] == pytest.approx(0.25)
+    assert scores["kept_mse_pasted"] == 0.0
+    assert scores["hidden_mse"] == pytest.approx((100 + 49 * 0.01) / 50)
+    assert scores["hidden_mse_median"] == pytest.approx(0.01, rel=1e-5)
+
+
+def test_edited_images_are_counted_for_the_new_class_and_the_old(real, classifier):
+    images, found = real
+    unchanged = class_editing_scores(classifier, images, found, (found + 1) % 10, images)
+    assert (unchanged["label_accuracy"], unchanged["kept_class_share"]) == (0.0, 1.0)
+    changed = class_editing_scores(classifier, images.flip(0), found, found.flip(0), images.flip(0))
+    assert (changed["label_accuracy"], changed["kept_mse"]) == (1.0, 0.0)
+
+
+def test_a_result_that_is_not_finite_has_the_reason_in_place_of_scores(real, classifier):
+    images, labels = real
+    raw = images.clone()
+    raw[3, 0, 2, 2] = math.nan
+    for scores in (
+        inpainting_scores(classifier, images, labels, HIDDEN, raw, raw),
+        class_editing_scores(classifier, images, labels, labels, raw),
+    ):
+        assert {scores[name] for name in SCORES} == {None}
+        assert (scores["non_finite"], scores["reason"]) == (1, "1 of 50 images are not finite")
+
+
+def test_the_largest_change_is_absolute_and_shows_what_is_not_a_number():
+    a = torch.zeros(2, 1, 2, 2)
+    b = a.clone()
+    b[1, 0, 1, 0] = -0.5
+    assert largest_change(a, b) == 0.5
+    assert math.isnan(largest_change(a, b * math.nan))
