@@ -418,7 +418,7 @@ def all_figures():
 
 def editing_tables():
     """Return the tables of edited images of the experiments that edit some."""
-    edited = [experiment for experiment, values in EXPERIMENTS.items() if values["editing"]]
+    edited = [experiment for experiment in JOINED if EXPERIMENTS[experiment]["editing"]]
     return expand("results/{experiment}/report/editing.{suffix}", experiment=edited, suffix=["csv", "md"])
 
 
