@@ -4,10 +4,19 @@ rule train_reverse:
         flow="results/{experiment}/forward/seed{seed}.safetensors",
         code=ancient(
             library(
+                "baselines/farmer.py",
                 *(
                     f"biflow/{name}.py"
-                    for name in ("distances", "layers", "methods", "model", "objectives", "training")
-                )
+                    for name in (
+                        "distances",
+                        "layers",
+                        "methods",
+                        "model",
+                        "objectives",
+                        "recipes",
+                        "training",
+                    )
+                ),
             )
         ),
     output:

@@ -4,12 +4,10 @@ import dataclasses
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from baselines import load_flow
-from biflow import ReverseModel, save_reverse
-from biflow.training import calibrate, reverse_loss, reverse_spec, validation_measure
-from nfbench.config import DataConfig, ReverseConfig, build
+from biflow.recipes import RECIPES
+from nfbench.config import DataConfig, build
 from nfbench.data.datasets import load
 from nfbench.device import resolve_device, resolve_precision
 from nfbench.files import atomic_path, sha256_file
@@ -19,7 +17,9 @@ from nfbench.train.batches import ResidentBatches
 from nfbench.train.loop import Trainer
 
 with job(snakemake.log[0], snakemake.threads) as report:
-    config = build(ReverseConfig, snakemake.params.model)
+    method = snakemake.wildcards.method
+    recipe = RECIPES[method]
+    config = build(recipe.config, snakemake.params.model)
     device = resolve_device(snakemake.params.device)
     precision = resolve_precision(snakemake.params.precision, device)
     seed = int(snakemake.wildcards.seed)
@@ -27,20 +27,16 @@ with job(snakemake.log[0], snakemake.threads) as report:
     flow, flow_meta = load_flow(snakemake.input.flow)
     flow.requires_grad_(False).to(device)
 
-    method = snakemake.wildcards.method
-    torch.manual_seed(seed)
-    model = ReverseModel(reverse_spec(config, flow, method)).to(device)
-    calibrate(model, flow, splits.train, seed)
     resume = Path(snakemake.output.weights).with_suffix(".resume.pt")
     trained = Trainer(
-        model,
-        reverse_loss(method, flow, config),
+        recipe.make(config, flow, splits.train, seed),
+        recipe.loss(config, flow),
         ResidentBatches(splits.train, config.training.batch_size, seed, device),
         config.training,
         seed=seed,
         device=device,
         precision=precision,
-        evaluate=validation_measure(flow, splits.validation),
+        evaluate=recipe.validation_measure(flow, splits.validation),
         resume=resume,
         resume_key=config_hash(
             {
@@ -67,5 +63,5 @@ with job(snakemake.log[0], snakemake.threads) as report:
     }
     with atomic_path(snakemake.output.curve) as temporary:
         pd.DataFrame(trained.curve).to_csv(temporary, index=False)
-    save_reverse(snakemake.output.weights, trained.model, meta)
+    recipe.save(snakemake.output.weights, trained.model, meta)
     resume.unlink(missing_ok=True)
