@@ -1,10 +1,11 @@
-"""What BiFlow is compared with: TARFlow, the forward flow, and the inverses that need no training.
+"""What BiFlow is compared with: TARFlow, its inverses that need no training, and FARMER's student of it.
 
 Importing this package registers its samplers.
 """
 
 from typing import Any
 
+from baselines.farmer import Farmer, FarmerStudent, denoised_farmer, load_student, save_student
 from baselines.tarflow.checkpoint import as_flow, load_flow, save_flow
 from baselines.tarflow.denoise import Denoised
 from baselines.tarflow.gs_jacobi import GSJacobi
@@ -18,15 +19,18 @@ from nfbench.sample.sampler import Entry, make_sampler, register, samplers
 
 __all__ = [
     "Code",
+    "FarmerStudent",
     "TarFlow",
     "TarFlowSpec",
     "load_flow",
     "load_published",
+    "load_student",
     "make_sampler",
     "published_name",
     "samplers",
     "save_flow",
     "save_published",
+    "save_student",
 ]
 
 
@@ -83,4 +87,25 @@ _register_inverse(
     SelectiveJacobi,
     "first block one token at a time, the others by fixed point (SeJD, arXiv:2505.24791)",
     iterative=True,
+)
+
+
+def demo_student() -> FarmerStudent:
+    """Return a student of `demo_flow`, for timing."""
+    return FarmerStudent.of(demo_flow()).eval()
+
+
+_FARMER = "the flow's weights made bidirectional, one evaluation (FARMER, arXiv:2510.23588)"
+register("farmer", Entry(_FARMER, Farmer, demo_student, exact=False, learned=True, output="noisy"))
+register(
+    "farmer+denoise",
+    Entry(
+        f"{_FARMER}, then score-based denoising",
+        denoised_farmer,
+        demo_student,
+        exact=False,
+        learned=True,
+        output="clean",
+        demo_flow=demo_flow,
+    ),
 )

@@ -43,7 +43,6 @@ def reverse_spec(config: ReverseConfig, flow: TarFlow, method: str) -> ReverseSp
     return matched_spec(dataclasses.replace(spec, denoising=config.denoising), sampling_parameters(spec))
 
 
-@torch.no_grad()
 def calibrate(model: ReverseModel, flow: TarFlow, data: Dataset, seed: int) -> None:
     """Measure the RMS of every target on training images and store it in the model.
 
@@ -51,17 +50,21 @@ def calibrate(model: ReverseModel, flow: TarFlow, data: Dataset, seed: int) -> N
     """
     if model.spec.normalisation == "none" or not model.spec.n_states:
         return
+    rms = target_rms(flow, data, seed, per_token=model.spec.normalisation == "token")
+    model.target_rms.copy_(rms[: model.spec.n_states])
+
+
+@torch.no_grad()
+def target_rms(flow: TarFlow, data: Dataset, seed: int, per_token: bool) -> Tensor:
+    """Return the RMS of x_{K-1}, ..., x_0 on the first training images, (K,), or of every token, (K, T)."""
     device = flow.var.device
     head = data.subset(range(min(CALIBRATION_IMAGES, len(data))))
     generator = torch.Generator(device).manual_seed(seed)
     x, noisy = add_noise(torch.from_numpy(head.images).to(device), flow.spec.sigma, generator)
     path = trajectory(flow, x, noisy, torch.from_numpy(head.labels).to(device))
-    squares = [state.square() for state in path.states[: model.spec.n_states]]
-    if model.spec.normalisation == "token":
-        means = [square.mean(dim=(0, 2)) for square in squares]
-    else:
-        means = [square.mean() for square in squares]
-    model.target_rms.copy_(torch.stack([mean.sqrt() for mean in means]))
+    squares = [state.square() for state in path.states]
+    means = [square.mean(dim=(0, 2)) if per_token else square.mean() for square in squares]
+    return torch.stack([mean.sqrt() for mean in means])
 
 
 def reverse_loss(

@@ -69,6 +69,15 @@ class ReverseConfig:
 
 
 @dataclass(frozen=True)
+class StudentConfig:
+    """A learned reverse with the flow's own architecture, and its training; keys as in `ReverseConfig`."""
+
+    training: TrainingConfig
+    label_drop: float = 0.1
+    normalisation: str = "state"
+
+
+@dataclass(frozen=True)
 class TuningConfig:
     """The search for the largest threshold of an iterative inverse that leaves its samples alone."""
 
@@ -144,7 +153,7 @@ class ExperimentConfig:
     seeds: list[int]
     data: DataConfig
     forward: ForwardConfig
-    reverse: dict[str, ReverseConfig]
+    reverse: dict[str, ReverseConfig | StudentConfig]
     sampling: SamplingConfig
     quality: QualityConfig
     speed: SpeedConfig
@@ -163,9 +172,17 @@ def build(cls: type, values: dict[str, Any]) -> Any:
     return cls(**{key: _convert(hints[key], value) for key, value in values.items()})
 
 
+def required_keys(cls: type) -> set[str]:
+    """Return the keys of a config dataclass that have no default."""
+    missing = dataclasses.MISSING
+    return {f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is missing}
+
+
 def _convert(hint: Any, value: Any) -> Any:
-    if isinstance(hint, types.UnionType):  # a section that may be left out
-        hint = next((part for part in hint.__args__ if dataclasses.is_dataclass(part)), hint)
+    if isinstance(hint, types.UnionType):  # a section that may be left out, or be of one of several kinds
+        kinds = [part for part in hint.__args__ if dataclasses.is_dataclass(part)]
+        fitting = [kind for kind in kinds if required_keys(kind) <= set(value or ())]
+        hint = next(iter(fitting or kinds), hint)
     if dataclasses.is_dataclass(hint):
         return None if value is None else build(hint, value)
     if isinstance(hint, types.GenericAlias) and hint.__origin__ is dict:

@@ -38,7 +38,7 @@ def denoise(
 
 
 class Denoised:
-    """A sampler whose noisy output is denoised with the score of the flow it inverts."""
+    """A sampler whose noisy output is denoised with the score of the flow that it inverts or learned from."""
 
     def __init__(self, sampler: Sampler, flow: TarFlow, strength: float = 1.0):
         self.sampler, self.flow, self.strength = sampler, flow, strength
@@ -54,7 +54,9 @@ class Denoised:
 
     @property
     def n_parameters(self) -> int:
-        return self.sampler.n_parameters
+        if getattr(self.sampler, "flow", None) is self.flow:  # an inverse evaluates this same network
+            return self.sampler.n_parameters
+        return self.sampler.n_parameters + sum(p.numel() for p in self.flow.parameters())
 
     @property
     def settings(self) -> dict[str, Any]:

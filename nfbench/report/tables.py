@@ -43,7 +43,8 @@ class Measured:
         contestant: see `nfbench.sample.contestant`.
         quality: of measure_quality.
         inversion: of measure_inversion.
-        reconstruction: of measure_reconstruction; empty for samplers that are not learned.
+        reconstruction: of measure_reconstruction; empty for samplers that are not learned. Its `denoised_mse`
+            stands for contestants that are denoised.
         speed: rows of one benchmark run, see `nfbench.measure.speed.read_benchmark_json`.
     """
 
@@ -92,6 +93,7 @@ def _row(
     sampler = contestant(measured.contestant).sampler
     learned = entry(sampler).learned
     made = origins(measured.quality)
+    reconstruction = "denoised_mse" if contestant(measured.contestant).denoised else "reconstruction_mse"
     return {
         "experiment": experiment,
         "sampler": sampler,
@@ -106,7 +108,7 @@ def _row(
         "label_accuracy_real": mean([floor["label_accuracy"] for floor in floors.clean]),
         "inversion_mse": mean([row["inversion_mse"] for row in measured.inversion]),
         "residual": mean([row["residual"] for row in measured.inversion]),
-        "reconstruction_mse": mean([row["reconstruction_mse"] for row in measured.reconstruction]),
+        "reconstruction_mse": mean([row[reconstruction] for row in measured.reconstruction]),
         "nll_nats_per_dim": mean([row["nll_nats_per_dim"] for row in likelihood]),
         "nll_limit": mean([row["nll_limit"] for row in likelihood]),
         "train_seconds_forward": mean([row["train_seconds"] for row in likelihood]),

@@ -80,6 +80,8 @@ class Entry:
         learned: whether it has a model of its own, trained after the flow.
         output: "noisy" when the samples carry the flow's training noise, else "clean".
         iterative: whether it stops at a threshold, option `tau`, so that speed is bought with error.
+        demo_flow: makes a small forward flow for timing, where `build` takes one beside the model, as the
+            option `flow`; None where it takes none.
     """
 
     summary: str
@@ -89,6 +91,7 @@ class Entry:
     learned: bool
     output: Literal["noisy", "clean"]
     iterative: bool = False
+    demo_flow: Callable[[], Any] | None = None
 
 
 _registry: dict[str, Entry] = {}

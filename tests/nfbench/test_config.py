@@ -54,6 +54,7 @@ def schema_of(*path):
         (("quality", "classifier"), config.ClassifierConfig),
         (("forward", "training"), config.TrainingConfig),
         (("reverse", "biflow"), config.ReverseConfig),
+        (("reverse", "farmer"), config.StudentConfig),
         (("sampling", "tuning"), config.TuningConfig),
         (("speed", "front"), config.FrontConfig),
     ],
@@ -62,9 +63,7 @@ def schema_of(*path):
 def test_schema_and_dataclass_have_the_same_keys_and_required_ones(path, cls):
     node = schema_of(*path)
     assert set(node["properties"]) == set(typing.get_type_hints(cls))
-    missing = dataclasses.MISSING
-    required = {f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is missing}
-    assert set(node.get("required", [])) == required
+    assert set(node.get("required", [])) == config.required_keys(cls)
 
 
 def described(node):
@@ -90,13 +89,14 @@ def test_the_schema_s_samplers_and_data_sets_are_those_that_exist():
     assert {contestant(name).sampler for name in allowed} == set(samplers())
     iterative = {name for name in samplers() if entry(name).iterative}
     assert {contestant(name).sampler for name in allowed if contestant(name).variant} == iterative
-    learned = {name for name in samplers() if entry(name).learned}
+    learned = {contestant(name).method for name in samplers() if entry(name).learned}
     assert set(schema_of("reverse")["properties"]) == learned
     assert set(schema_of("data", "name")["enum"]) == set(datasets())
     assert set(schema_of("quality", "spaces")["items"]["enum"]) == set(spaces())
 
 
 def test_the_schema_s_options_of_a_reverse_model_are_those_that_it_takes():
+    from baselines import farmer
     from biflow import model
     from biflow.perceptual import PERCEPTUAL
 
@@ -104,6 +104,8 @@ def test_the_schema_s_options_of_a_reverse_model_are_those_that_it_takes():
     assert options["normalisation"]["enum"] == list(typing.get_args(model.Normalisation))
     assert options["denoising"]["enum"] == list(typing.get_args(model.Denoising))
     assert list(options["perceptual"]["properties"]) == list(PERCEPTUAL)
+    student = schema_of("reverse", "farmer")["properties"]
+    assert student["normalisation"]["enum"] == list(typing.get_args(farmer.Normalisation))
 
 
 def change(values, path, value):
@@ -161,6 +163,11 @@ def change(values, path, value):
             "x.yaml: unknown key 'biflow-naiv' in 'reverse'; did you mean 'biflow-naive'?",
         ),
         ("editing.n_image", 40, "x.yaml: unknown key 'n_image' in 'editing'; did you mean 'n_images'?"),
+        (
+            "reverse.farmer",
+            {"training": {}, "width": 32},
+            "x.yaml: unknown key 'width' in 'reverse.farmer'; known: label_drop, normalisation, training.",
+        ),
         ("seeds", [], "x.yaml: 'seeds' is not allowed: [] should be non-empty."),
         (
             "forward.sigma",
@@ -174,6 +181,16 @@ def test_a_mistake_is_told_in_one_sentence_with_its_place(values, path, value, s
     with pytest.raises(UserError) as caught:
         check(values, SCHEMA, "x.yaml")
     assert str(caught.value) == sentence
+
+
+def test_a_learned_reverse_is_built_as_its_keys_say(values):
+    training = values["reverse"]["biflow"]["training"]
+    values["reverse"]["farmer"] = {"training": training, "normalisation": "token"}
+    check(values, SCHEMA, "x.yaml")
+    reverse = build(ExperimentConfig, values).reverse
+    assert isinstance(reverse["biflow"], config.ReverseConfig)
+    expected = config.StudentConfig(build(config.TrainingConfig, training), normalisation="token")
+    assert reverse["farmer"] == expected
 
 
 def test_a_missing_key_is_named(values):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,15 @@ def checkpoint_of(name: str, config: pytest.Config) -> Path | None:
     option = "--reverse-checkpoint" if entry(name).learned else "--forward-checkpoint"
     path = config.getoption(option)
     return None if path is None else Path(path)
+
+
+def flow_beside(name: str, config: pytest.Config) -> dict[str, Any]:
+    """Return the option `flow` for the samplers that take a forward flow beside their model."""
+    make = entry(name).demo_flow
+    if make is None:
+        return {}
+    path = config.getoption("--forward-checkpoint")
+    return {"flow": make() if path is None else Path(path)}
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +47,8 @@ def build_sampler(pytestconfig: pytest.Config, device: str) -> Callable[[str], t
             path = checkpoint_of(name, pytestconfig)
             model = entry(name).demo() if path is None else path
             made = "random" if path is None else sha256_file(path)
-            built[name] = entry(name).build(model, **options).to(device), made
+            given = options | flow_beside(name, pytestconfig)
+            built[name] = entry(name).build(model, **given).to(device), made
         return built[name]
 
     return build

@@ -184,6 +184,10 @@ def test_rule_names_tell_the_story(tmp_path):
         ({"sampling": {"samplers": ["sequental"], "n_samples": 10}}, "did you mean 'sequential'?"),
         ({"data": {"name": "fashion41", "validation_size": 10}}, "did you mean 'fashion14'?"),
         ({"reverse": {}}, "sampler 'biflow' needs the section 'reverse.biflow'"),
+        (
+            {"sampling": {"samplers": ["farmer+denoise"], "n_samples": 10}},
+            "sampler 'farmer+denoise' needs the section 'reverse.farmer'",
+        ),
         ({"experiments": ["digits"]}, "'experiments' must contain 'tiny'"),
         ({"experiments": ["tiny", "nowhere"]}, "There is no experiment file"),
         ({"experiment": "fashion14"}, "'experiment' is 'fashion14'; it must be the name of the file"),
@@ -254,6 +258,31 @@ def test_table_1_joins_the_experiments_that_the_file_lists(tmp_path):
     text = done.stdout + done.stderr
     joined = text[text.index("rule join_tables") :]
     assert "input: results/tiny/report/table1.csv, results/digits/report/table1.csv" in joined
+
+
+def test_a_learned_reverse_with_noisy_images_is_compared_with_the_raw_inverse_and_denoised_by_its_flow(
+    tmp_path,
+):
+    values = yaml.safe_load(TINY.read_text())
+    values["reverse"] = {"farmer": {"training": values["reverse"]["biflow"]["training"]}}
+    values["sampling"]["samplers"] = ["jacobi", "farmer", "farmer+denoise"]
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(values))
+    done = snakemake(tmp_path, "-n", config=config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs = (done.stdout + done.stderr).split("\nrule ")
+
+    def inputs_of(output):
+        (job,) = (job for job in jobs if f"output: {output}" in job)
+        return job.split("input: ")[1].split("\n")[0].split(", ")
+
+    flow, student = (f"results/tiny/{model}/seed0.safetensors" for model in ("forward", "reverse/farmer"))
+    measure = "results/tiny/measure"
+    assert "results/tiny/sample/sequential/seed0.npy" in inputs_of(f"{measure}/inversion/farmer/seed0.json")
+    assert flow in inputs_of("results/tiny/sample/farmer+denoise/seed0.npz")
+    assert inputs_of(f"{measure}/speed/farmer+denoise.json")[:2] == [student, flow]
+    assert flow not in inputs_of(f"{measure}/speed/farmer.json")
+    assert "sequential+denoise" not in done.stdout + done.stderr
 
 
 def test_a_report_carries_the_table_and_every_figure_with_its_caption(finished, tmp_path):

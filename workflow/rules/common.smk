@@ -21,6 +21,7 @@ from nfbench.variants import read_ablations
 ROOT = Path(workflow.basedir)
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 ABLATIONS_SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/ablations.schema.yaml").read_text())
+KNOWN_SAMPLERS = SCHEMA["properties"]["sampling"]["properties"]["samplers"]["items"]["enum"]
 SPACES = ["effnet", "classifier"]
 FIGURES = ["samples", "quality_speed", "trajectory", "nearest", "training"]
 FRONT_FIGURES = ["front", "sweeps"]  # of experiments that sweep the iterative inverses' thresholds
@@ -83,7 +84,8 @@ def check_models(values, source):
     models |= {f"reverse.{name}": model for name, model in values["reverse"].items()}
     for name, model in models.items():
         head_dim = model.get("head_dim", 64)
-        if model["width"] % head_dim:
+        # A student has no width of its own: its architecture is the flow's.
+        if model.get("width", 0) % head_dim:
             raise UserError(
                 f"{source}: 'head_dim' {head_dim} does not divide 'width' {model['width']} in '{name}'; change one of them."
             )
@@ -137,10 +139,15 @@ def is_learned(sampler):
     return base_name(sampler) in SCHEMA["properties"]["reverse"]["properties"]
 
 
+def is_noisy(sampler):
+    """Tell the samplers whose images carry the flow's noise: they have a denoised form, and are not it."""
+    chosen = contestant(sampler)
+    return not chosen.denoised and f"{chosen.method}+denoise" in KNOWN_SAMPLERS
+
+
 def iterative_methods(values):
     """Return the methods among an experiment's samplers that stop at a threshold, so that it can be tuned."""
-    names = SCHEMA["properties"]["sampling"]["properties"]["samplers"]["items"]["enum"]
-    tunable = {base_name(name) for name in names if contestant(name).variant == "tuned"}
+    tunable = {base_name(name) for name in KNOWN_SAMPLERS if contestant(name).variant == "tuned"}
     methods = map(base_name, values["sampling"]["samplers"])
     return [method for method in dict.fromkeys(methods) if method in tunable]
 
@@ -187,7 +194,7 @@ INVERSE_CODE = FLOW_CODE + library(
         )
     )
 )
-REVERSE_CODE = library("biflow/layers.py", "biflow/model.py", "biflow/sampler.py")
+REVERSE_CODE = library("baselines/farmer.py", "biflow/layers.py", "biflow/model.py", "biflow/sampler.py")
 SAMPLE_CODE = library("nfbench/sample/*.py")
 FEATURE_CODE = library(
     "nfbench/measure/features.py",
@@ -246,9 +253,16 @@ def model_of(wildcards):
     return f"results/{wildcards.experiment}/reverse/{method}/seed{seed_of(wildcards)}.safetensors"
 
 
+def denoising_flow_of(wildcards):
+    """Return the flow whose score denoises a learned sampler's images; others need none beside their model."""
+    if not (is_learned(wildcards.sampler) and contestant(wildcards.sampler).denoised):
+        return []
+    return flow_of(wildcards)
+
+
 def true_inverse_of(wildcards):
-    """Return the samples that a sampler's are compared with: learned reverses with the denoised inverse."""
-    sampler = "sequential+denoise" if is_learned(wildcards.sampler) else "sequential"
+    """Return the samples that a sampler's are compared with: the exact inverse's, denoised for clean ones."""
+    sampler = "sequential" if is_noisy(wildcards.sampler) else "sequential+denoise"
     return f"results/{wildcards.experiment}/sample/{sampler}/seed{wildcards.seed}.npy"
 
 
@@ -311,7 +325,7 @@ def classifier_of(wildcards):
 
 def classifier_of_loss(wildcards):
     """Return the domain classifier where a reverse model's loss compares its features; others need none."""
-    if "classifier" not in EXPERIMENTS[wildcards.experiment]["reverse"][wildcards.method]["perceptual"]:
+    if "classifier" not in EXPERIMENTS[wildcards.experiment]["reverse"][wildcards.method].get("perceptual", {}):
         return []
     return f"results/{wildcards.experiment}/measure/classifier.safetensors"
 

@@ -97,7 +97,15 @@ rule measure_reconstruction:
     input:
         flow=flow_of,
         model="results/{experiment}/reverse/{method}/seed{seed}.safetensors",
-        code=library("biflow/objectives.py", "biflow/training.py") + FLOW_CODE + REVERSE_CODE + DATA_CODE,
+        code=library(
+            "baselines/tarflow/denoise.py",
+            "biflow/objectives.py",
+            "biflow/reconstruction.py",
+            "biflow/training.py",
+        )
+        + FLOW_CODE
+        + REVERSE_CODE
+        + DATA_CODE,
     output:
         "results/{experiment}/measure/reconstruction/{method}/seed{seed}.json",
     log:
@@ -137,6 +145,7 @@ rule measure_speed:
     """Time one sampler with pytest-benchmark in a process of its own, alone on the machine."""
     input:
         weights=model_of,
+        flow=denoising_flow_of,
         plan=plan_of,
         tuning=tuning_of,
         code=library("nfbench/measure/speed.py") + INVERSE_CODE + REVERSE_CODE,

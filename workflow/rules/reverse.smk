@@ -5,10 +5,12 @@ rule train_reverse:
         classifier=classifier_of_loss,
         code=ancient(
             library(
+                "baselines/farmer.py",
                 *(
                     f"biflow/{name}.py"
-                    for name in ("distances", "layers", "methods", "model", "objectives", "training")
+                    for name in ("layers", "methods", "model", "objectives", "recipes", "training")
                 ),
+                "biflow/distances.py",
                 "biflow/perceptual/*.py",
             )
         ),

@@ -77,7 +77,7 @@ rule draw_samples:
 
 
 rule denoise_samples:
-    """Denoise the samples of an inverse with the score of its flow: the same draw, one step further."""
+    """Denoise noisy samples with the score of the flow: the same draw, one step further."""
     input:
         flow=flow_of,
         samples="results/{experiment}/sample/{sampler}/seed{seed}.npz",

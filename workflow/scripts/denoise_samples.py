@@ -1,15 +1,17 @@
-"""Denoise the samples of an inverse with the score of its flow."""
+"""Denoise noisy samples with the score of the flow."""
 
 import time
 
 import numpy as np
 import torch
 
+import biflow  # noqa: F401, registers the learned reverses
 from baselines import load_flow
 from baselines.tarflow.denoise import denoise
 from nfbench.device import resolve_device
 from nfbench.job import job, progress
 from nfbench.provenance import provenance
+from nfbench.sample.contestant import contestant
 from nfbench.sample.sample_set import (
     Draw,
     batches,
@@ -19,6 +21,7 @@ from nfbench.sample.sample_set import (
     write_draw,
     write_sample_set,
 )
+from nfbench.sample.sampler import entry
 
 with job(snakemake.log[0], snakemake.threads) as report:
     device = resolve_device(snakemake.params.device)
@@ -34,7 +37,11 @@ with job(snakemake.log[0], snakemake.threads) as report:
         report(progress(indices.stop, len(noisy), started))
     cost = samples.meta["cost"] | {"score_evaluations": samples.meta["cost"]["score_evaluations"] + 1}
     drawn = Draw(np.concatenate(clean), samples.labels, cost)
+    # An inverse has evaluated the flow itself; the network of a learned reverse comes beside it.
+    learned = entry(contestant(snakemake.wildcards.sampler).method).learned
+    parameters = samples.meta["parameters"] + (sum(p.numel() for p in flow.parameters()) if learned else 0)
     meta = samples.meta | {
+        "parameters": parameters,
         "sampler": f"{samples.meta['sampler']}+denoise",
         "provenance": provenance(device),
     }

@@ -1,11 +1,13 @@
 """Send held-out images through the flow and back through a learned reverse."""
 
 import dataclasses
+from collections import Counter
 
 import torch
 
 from baselines import load_flow
-from biflow import load_reverse
+from biflow.recipes import RECIPES
+from biflow.reconstruction import reconstruction_errors
 from biflow.training import held_out_path
 from nfbench.config import DataConfig, build
 from nfbench.data.datasets import load
@@ -20,16 +22,17 @@ BATCH_SIZE = 500
 with job(snakemake.log[0], snakemake.threads) as report, torch.no_grad():
     device = resolve_device(snakemake.params.device)
     flow = load_flow(snakemake.input.flow)[0].to(device)
-    reverse = load_reverse(snakemake.input.model)[0].to(device)
+    reverse = RECIPES[snakemake.wildcards.method].load(snakemake.input.model)[0].to(device)
     test = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data))).test
-    total = 0.0
+    totals = Counter()
     for indices in batches(len(test), BATCH_SIZE):
         path, y = held_out_path(flow, test, indices)
-        total += (reverse(path.z, y) - path.clean).square().mean(dim=(1, 2)).sum().item()
+        for name, errors in reconstruction_errors(reverse, flow, path, y).items():
+            totals[name] += errors.sum().item()
     result = {
         "method": snakemake.wildcards.method,
         "seed": int(snakemake.wildcards.seed),
-        "reconstruction_mse": finite_or_none(total / len(test)),
+        **{name: finite_or_none(total / len(test)) for name, total in totals.items()},
         "n": len(test),
         "reverse_sha256": sha256_file(snakemake.input.model),
         "provenance": provenance(device),

@@ -19,6 +19,7 @@ with job(snakemake.log[0]) as report:
             *("--benchmark-only", f"--benchmark-json={temporary}"),
             *("--sampler", contestant(snakemake.wildcards.sampler).sampler),
             *(checkpoint, snakemake.input.weights, "--sampler-options", json.dumps(options)),
+            *(("--forward-checkpoint", snakemake.input.flow) if snakemake.input.flow else ()),
             *("--guidance", str(snakemake.params.guidance)),
             *("--device", snakemake.params.device),
             *(

@@ -9,7 +9,7 @@ from baselines.tarflow.counting import Count
 from baselines.tarflow.denoise import denoise
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.sequential import Sequential
-from biflow import load_reverse
+from biflow.recipes import RECIPES
 from biflow.training import held_out_path
 from nfbench.config import DataConfig, build
 from nfbench.data.datasets import balanced_indices, load
@@ -37,7 +37,7 @@ with job(snakemake.log[0], snakemake.threads) as report, torch.no_grad():
     }
     blank = torch.full_like(path.z, 3.0)  # white, for what a method does not show
     for method, file in zip(snakemake.params.methods, snakemake.input.reverses, strict=True):
-        model, _ = load_reverse(file)
+        model, _ = RECIPES[method].load(file)
         shown = [blank if state is None else state for state in model.way_back(path.z, y)]
         ways[method] = [*shown, path.z]
     rows = []

@@ -18,9 +18,10 @@ with job(snakemake.log[0]) as report:
         Measured(
             contestant=name,
             quality=of_sampler(given.quality, name),
-            # Denoising adds nothing to an inverse's error, which is taken before it.
+            # Denoising adds nothing to an error of inversion, which is taken before it; of a
+            # reconstruction both errors are in one file.
             inversion=of_sampler(given.inversion, name.removesuffix("+denoise")),
-            reconstruction=of_sampler(given.reconstruction, name),
+            reconstruction=of_sampler(given.reconstruction, name.removesuffix("+denoise")),
             speed=read_benchmark_json(speed),
         )
         for name, speed in zip(snakemake.params.samplers, given.speed, strict=True)

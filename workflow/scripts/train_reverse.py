@@ -4,23 +4,23 @@ import dataclasses
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from baselines import load_flow
-from biflow import ReverseModel, save_reverse
-from biflow.perceptual import load_perceptual, seen_spaces
-from biflow.training import calibrate, reverse_loss, reverse_spec, validation_measure
-from nfbench.config import DataConfig, ReverseConfig, build
+from biflow.recipes import RECIPES
+from nfbench.config import DataConfig, build
 from nfbench.data.datasets import load
 from nfbench.device import resolve_device, resolve_precision
 from nfbench.files import atomic_path, sha256_file
 from nfbench.job import job
 from nfbench.provenance import config_hash, device_name, provenance
+from nfbench.sample.contestant import contestant
 from nfbench.train.batches import ResidentBatches
 from nfbench.train.loop import Trainer
 
 with job(snakemake.log[0], snakemake.threads) as report:
-    config = build(ReverseConfig, snakemake.params.model)
+    method = snakemake.wildcards.method
+    recipe = RECIPES[contestant(method).method]
+    config = build(recipe.config, snakemake.params.model)
     device = resolve_device(snakemake.params.device)
     precision = resolve_precision(snakemake.params.precision, device)
     seed = int(snakemake.wildcards.seed)
@@ -28,22 +28,17 @@ with job(snakemake.log[0], snakemake.threads) as report:
     flow, flow_meta = load_flow(snakemake.input.flow)
     flow.requires_grad_(False).to(device)
 
-    method = snakemake.wildcards.method
-    torch.manual_seed(seed)
-    model = ReverseModel(reverse_spec(config, flow, method)).to(device)
-    calibrate(model, flow, splits.train, seed)
     classifier = snakemake.input.classifier or None
-    distances = load_perceptual(config.perceptual, device, classifier)
     resume = Path(snakemake.output.weights).with_suffix(".resume.pt")
     trained = Trainer(
-        model,
-        reverse_loss(method, flow, config, distances),
+        recipe.make(config, flow, splits.train, seed),
+        recipe.loss(config, flow, classifier),
         ResidentBatches(splits.train, config.training.batch_size, seed, device),
         config.training,
         seed=seed,
         device=device,
         precision=precision,
-        evaluate=validation_measure(flow, splits.validation),
+        evaluate=recipe.validation_measure(flow, splits.validation),
         resume=resume,
         resume_key=config_hash(
             {
@@ -63,7 +58,7 @@ with job(snakemake.log[0], snakemake.threads) as report:
             "seed": seed,
             "steps": config.training.steps,
             "method": method,
-            "seen_spaces": seen_spaces(config.perceptual),
+            "seen_spaces": recipe.seen_spaces(config),
             "config": config_hash(snakemake.params.model),
             "flow_sha256": sha256_file(snakemake.input.flow),
             "flow_seconds": flow_meta["training"]["seconds"],
@@ -72,5 +67,5 @@ with job(snakemake.log[0], snakemake.threads) as report:
     }
     with atomic_path(snakemake.output.curve) as temporary:
         pd.DataFrame(trained.curve).to_csv(temporary, index=False)
-    save_reverse(snakemake.output.weights, trained.model, meta)
+    recipe.save(snakemake.output.weights, trained.model, meta)
     resume.unlink(missing_ok=True)

@@ -78,6 +78,12 @@ def test_columns_and_one_row_per_sampler(samplers):
     assert rows["n_reference"].tolist() == [20000] * 3
 
 
+def test_a_denoised_learned_sampler_s_reconstruction_is_the_denoised_one():
+    both = [{"reconstruction_mse": 0.05, "noisy_mse": 0.01, "denoised_mse": 0.02}]
+    contestants = [measured(name, 0.1, 0.64, reconstruction=both) for name in ("farmer", "farmer+denoise")]
+    assert table("toy", contestants, FLOORS, LIKELIHOOD)["reconstruction_mse"].tolist() == [0.05, 0.02]
+
+
 def test_speedups_are_against_the_exact_inverse_with_the_same_kind_of_output(samplers):
     rows = table("toy", samplers, FLOORS, LIKELIHOOD).set_index("sampler")
     assert rows["speedup_baseline"].to_dict() == {

@@ -1,0 +1,156 @@
+"""The recipes of the learned reverses: FARMER's training, what each keeps, and reconstructions."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from baselines import FarmerStudent, samplers
+from baselines.farmer import state_errors
+from baselines.tarflow.denoise import denoise
+from biflow.objectives import mse, trajectory
+from biflow.recipes import RECIPES
+from biflow.reconstruction import reconstruction_errors
+from biflow.training import held_out_path
+from nfbench.config import ReverseConfig, StudentConfig, TrainingConfig
+from nfbench.data.datasets import Dataset
+from nfbench.errors import UserError
+from nfbench.sample.contestant import contestant
+from nfbench.sample.sampler import entry
+from nfbench.train.batches import ResidentBatches
+from nfbench.train.loop import Trainer
+
+TRAINING = TrainingConfig(
+    steps=40, batch_size=16, optimizer="adamw", learning_rate=3e-3, warmup_steps=5, ema=0.0, evaluate_every=20
+)
+CONFIGS = {
+    ReverseConfig: ReverseConfig(width=16, layers_per_group=1, training=TRAINING, head_dim=8),
+    StudentConfig: StudentConfig(training=TRAINING),
+}
+
+
+@pytest.fixture
+def images():
+    """Return 64 images of four classes, one bright quarter each."""
+    pixels = np.random.default_rng(0).integers(0, 60, (64, 1, 6, 6), dtype=np.uint8)
+    labels = np.arange(64, dtype=np.int64) % 4
+    for image, label in zip(pixels, labels, strict=True):
+        row, column = 3 * (label // 2), 3 * (label % 2)
+        image[0, row : row + 3, column : column + 3] += 180
+    return Dataset("toy", pixels, labels, ("a", "b", "c", "d"))
+
+
+@pytest.fixture
+def strong_flow(flow):
+    """Return a flow far from the identity, in float32."""
+    torch.manual_seed(6)
+    for block in flow.blocks:
+        torch.nn.init.normal_(block.proj_out.weight, std=0.2)
+    return flow.float()
+
+
+def test_there_is_a_recipe_for_every_learned_sampler():
+    assert set(RECIPES) == {contestant(name).method for name in samplers() if entry(name).learned}
+
+
+@pytest.mark.parametrize("normalisation", ["state", "token", "none"])
+def test_a_short_training_lowers_the_student_s_errors_and_leaves_the_flow_alone(
+    strong_flow, images, normalisation
+):
+    recipe, flow = RECIPES["farmer"], strong_flow
+    config = StudentConfig(training=TRAINING, normalisation=normalisation)
+    before = {name: value.clone() for name, value in flow.state_dict().items()}
+    student = recipe.make(config, flow, images, seed=0)
+    path, y = held_out_path(flow, images, range(64))
+    with torch.no_grad():
+        first_errors = state_errors(student, student.states(path.z, y), path.states)
+    trained = Trainer(
+        student,
+        recipe.loss(config, flow),
+        ResidentBatches(images, 16, 0, torch.device("cpu")),
+        TRAINING,
+        seed=0,
+        device=torch.device("cpu"),
+        evaluate=recipe.validation_measure(flow, images),
+        report=lambda line: None,
+    ).run()
+    last = trained.curve[-1]
+    assert sum(last[f"validation_alignment_mse_{i}"] for i in range(3)) < 0.5 * sum(first_errors).item()
+    with torch.no_grad():
+        output = trained.model(path.z, y)
+    assert last["validation_reconstruction_mse"] == pytest.approx(mse(output, path.clean).item())
+    assert last["validation_noisy_mse"] == pytest.approx(mse(output, path.states[-1]).item())
+    assert all(torch.equal(value, before[name]) for name, value in flow.state_dict().items())
+
+
+def test_the_student_s_loss_is_the_sum_of_its_errors_on_its_own_states(strong_flow, images):
+    flow = strong_flow
+    flow.spec = dataclasses.replace(flow.spec, sigma=0.0)  # leaves the loss no randomness but the labels
+    x = torch.from_numpy(images.images[:5])
+    labels = torch.from_numpy(images.labels[:5])
+    for label_drop, y in ((0.0, labels), (1.0, torch.full((5,), -1))):
+        config = StudentConfig(training=TRAINING, label_drop=label_drop)
+        student = RECIPES["farmer"].make(config, flow, images, seed=0)
+        found = RECIPES["farmer"].loss(config, flow)(student, x, labels, torch.Generator().manual_seed(0))
+        path = trajectory(flow, x / 127.5 - 1, x / 127.5 - 1, y)
+        expected = sum(
+            mse(state / unit, target / unit)
+            for state, target, unit in zip(
+                student.states(path.z, y), path.states, student.target_rms, strict=True
+            )
+        )
+        torch.testing.assert_close(found, expected)
+
+
+def test_a_student_s_units_are_the_rms_of_the_flow_s_states(strong_flow, images):
+    flow = strong_flow
+    flow.spec = dataclasses.replace(flow.spec, sigma=0.0)
+    path, _ = held_out_path(flow, images, range(64))
+    rms = {
+        name: RECIPES["farmer"].make(StudentConfig(TRAINING, normalisation=name), flow, images, 0).target_rms
+        for name in ("state", "token", "none")
+    }
+    for i, state in enumerate(path.states):
+        torch.testing.assert_close(rms["state"][i], state.square().mean().sqrt())
+        torch.testing.assert_close(rms["token"][i], state.square().mean(dim=(0, 2)).sqrt())
+    assert torch.equal(rms["none"], torch.ones(3))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_what_a_recipe_makes_it_keeps_and_reads_back(strong_flow, images, tmp_path, name):
+    recipe, flow = RECIPES[name], strong_flow
+    model = recipe.make(CONFIGS[recipe.config], flow, images, seed=0).eval()
+    again = recipe.make(CONFIGS[recipe.config], flow, images, seed=0)
+    path, y = held_out_path(flow, images, range(5))
+    recipe.save(tmp_path / "model.safetensors", model, {"training": {"seconds": 1.0}})
+    loaded, meta = recipe.load(tmp_path / "model.safetensors")
+    assert meta["training"]["seconds"] == 1.0
+    assert torch.equal(loaded(path.z, y), model(path.z, y))
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
+    assert len(loaded.way_back(path.z, y)) == 4  # clean, x_0, x_1, x_2
+    other = RECIPES["biflow" if isinstance(model, FarmerStudent) else "farmer"]
+    with pytest.raises(UserError, match="holds a model of kind"):
+        other.load(tmp_path / "model.safetensors")
+
+
+def per_image(a, b):
+    return (a - b).square().flatten(1).mean(dim=1)
+
+
+def test_a_noisy_reconstruction_is_compared_with_both_images_and_denoised_with_the_clean_one(flow, path, y):
+    student = FarmerStudent.of(flow).eval()
+    with torch.no_grad():
+        errors = reconstruction_errors(student, flow, path, y)
+        output = flow.to_images(student(path.z, y))
+    clean, noisy = flow.to_images(path.clean), flow.to_images(path.states[-1])
+    assert set(errors) == {"reconstruction_mse", "noisy_mse", "denoised_mse"}
+    torch.testing.assert_close(errors["reconstruction_mse"], per_image(output, clean))
+    torch.testing.assert_close(errors["noisy_mse"], per_image(output, noisy))
+    torch.testing.assert_close(errors["denoised_mse"], per_image(denoise(flow, output, y), clean))
+
+
+def test_a_clean_reconstruction_is_compared_with_the_clean_image_alone(model, flow, path, y):
+    errors = reconstruction_errors(model, flow, path, y)
+    assert set(errors) == {"reconstruction_mse"}
+    torch.testing.assert_close(errors["reconstruction_mse"], per_image(model(path.z, y), path.clean))
