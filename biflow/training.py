@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from baselines.tarflow.model import TarFlow
 from baselines.tarflow.training import add_noise, drop_labels
+from biflow.guidance import draw_scales
 from biflow.methods import METHODS
 from biflow.model import ReverseModel, ReverseSpec
 from biflow.objectives import Terms, Trajectory, mse, targets, trajectory
@@ -14,13 +15,20 @@ from nfbench.config import ReverseConfig
 from nfbench.data.datasets import Dataset
 from nfbench.data.noise import latent_noise
 from nfbench.data.pixels import to_float
+from nfbench.errors import UserError
 
 CALIBRATION_IMAGES = 2000
 VALIDATION_IMAGES = 1000
 
 
 def reverse_spec(config: ReverseConfig, flow: TarFlow, method: str) -> ReverseSpec:
-    """Describe the reverse model that an experiment asks for, fitted to its flow and to its method."""
+    """Describe the reverse model that an experiment asks for, fitted to its flow and to its method.
+
+    Raises:
+        UserError: guidance is asked of a method that is not defined with it, of a flow without classes, or
+            of a training that drops no label.
+    """
+    _check_guidance(config, flow, method)
     return ReverseSpec(
         channels=flow.spec.channels,
         image_size=flow.spec.image_size,
@@ -33,7 +41,23 @@ def reverse_spec(config: ReverseConfig, flow: TarFlow, method: str) -> ReverseSp
         projection=METHODS[method].projection,
         denoising=config.denoising,
         normalisation=config.normalisation,
+        conditioning=config.conditioning,
+        guidance_max=config.guidance_max,
     )
+
+
+def _check_guidance(config: ReverseConfig, flow: TarFlow, method: str) -> None:
+    if config.guidance_max and not METHODS[method].guided:
+        raise UserError(
+            f"training-time guidance is defined for hidden alignment, not for {METHODS[method].title}; set"
+            f" 'reverse.{method}.guidance_max' to 0."
+        )
+    if config.guidance_max and flow.spec.n_classes is None:
+        raise UserError(f"the flow has no classes to guide by; set 'reverse.{method}.guidance_max' to 0.")
+    if config.guidance_max and not config.label_drop:
+        raise UserError(
+            f"guidance leads away from images without label; set the 'label_drop' of {method} above 0."
+        )
 
 
 @torch.no_grad()
@@ -60,14 +84,22 @@ def calibrate(model: ReverseModel, flow: TarFlow, data: Dataset, seed: int) -> N
 def reverse_loss(
     method: str, flow: TarFlow, config: ReverseConfig
 ) -> Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]:
-    """Return the training loss of a method; where a label is dropped, the flow's path goes without too."""
+    """Return the training loss of a method; where a label is dropped, the flow's path goes without too.
+
+    Raises:
+        UserError: as `reverse_spec`.
+    """
+    _check_guidance(config, flow, method)
     objective = METHODS[method].objective
     terms = Terms(config.distance, config.adaptive_weight)
 
     def loss(model: ReverseModel, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         x, noisy = add_noise(images, flow.spec.sigma, generator)
         y = drop_labels(labels, config.label_drop, generator)
-        return objective(model, trajectory(flow, x, noisy, y), y, terms)
+        path = trajectory(flow, x, noisy, y)
+        if not config.guidance_max:
+            return objective(model, path, y, terms)
+        return objective(model, path, y, terms, draw_scales(y, config.guidance_max, generator))
 
     return loss
 

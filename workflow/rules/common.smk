@@ -22,6 +22,7 @@ SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text
 SPACES = ["effnet", "classifier"]
 FIGURES = ["samples", "quality_speed", "trajectory", "nearest", "training"]
 FRONT_FIGURES = ["front", "sweeps"]  # of experiments that sweep the iterative inverses' thresholds
+GUIDANCE_FIGURES = ["guidance"]  # of experiments that sweep the scale of guidance
 
 
 def canonical(value):
@@ -77,10 +78,9 @@ def check_models(values, source):
             raise UserError(
                 f"{source}: sampler '{sampler}' is one of clean images; set 'reverse.{method}.denoising' to 'learned' or leave the sampler out."
             )
-        if is_learned(sampler) and values["sampling"].get("guidance"):
-            raise UserError(
-                f"{source}: '{sampler}' is trained without guidance; set 'sampling.guidance' to 0 or leave it out."
-            )
+        if is_learned(sampler):
+            check_sampling_guidance(values, method, source)
+    check_guided_models(values, source)
     if "front" in values["speed"] and not iterative_methods(values):
         raise UserError(
             f"{source}: 'speed.front' needs an iterative inverse among 'sampling.samplers', e.g. jacobi."
@@ -144,7 +144,7 @@ INVERSE_CODE = FLOW_CODE + library(
         )
     )
 )
-REVERSE_CODE = library("biflow/layers.py", "biflow/model.py", "biflow/sampler.py")
+REVERSE_CODE = library(*(f"biflow/{name}.py" for name in ("guidance", "layers", "model", "sampler")))
 SAMPLE_CODE = library("nfbench/sample/*.py")
 FEATURE_CODE = library(
     "nfbench/measure/features.py",
@@ -245,6 +245,12 @@ def learned_methods(wildcards):
     return sorted({base_name(s) for s in samplers(wildcards) if is_learned(s)})
 
 
+def guided_methods(wildcards):
+    """Return the learned reverses that are trained with guidance."""
+    models = EXPERIMENTS[wildcards.experiment]["reverse"]
+    return [method for method in models if models[method]["guidance_max"]]
+
+
 def reverse_models(suffix):
     """Return an input function for the learned reverses' files at every seed."""
     return lambda w: expand(
@@ -274,7 +280,9 @@ def figure_output(name, caption):
 
 def figures_of(experiment):
     """Return the names of an experiment's figures."""
-    return FIGURES + (FRONT_FIGURES if EXPERIMENTS[experiment]["speed"]["front"] else [])
+    values = EXPERIMENTS[experiment]
+    front = FRONT_FIGURES if values["speed"]["front"] else []
+    return FIGURES + front + (GUIDANCE_FIGURES if values["guidance"] else [])
 
 
 def all_figures():
@@ -309,4 +317,4 @@ wildcard_constraints:
     floor=alternatives(FLOORS),
     source=alternatives(SAMPLERS | FLOORS),
     space=alternatives(SPACES),
-    figure=alternatives(FIGURES + FRONT_FIGURES),
+    figure=alternatives(FIGURES + FRONT_FIGURES + GUIDANCE_FIGURES),

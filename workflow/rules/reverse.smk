@@ -6,7 +6,10 @@ rule train_reverse:
             library(
                 *(
                     f"biflow/{name}.py"
-                    for name in ("distances", "layers", "methods", "model", "objectives", "training")
+                    for name in (
+                        *("distances", "guidance", "layers", "methods", "model", "objectives"),
+                        "training",
+                    )
                 )
             )
         ),
