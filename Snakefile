@@ -12,6 +12,7 @@ if not workflow.configfiles:
 report: "workflow/report/workflow.rst"
 
 
+include: "workflow/rules/checks.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/forward.smk"

@@ -16,6 +16,8 @@ read it. Ours are:
 The class enters outside the layers, see `biflow.model.Group`.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -116,3 +118,31 @@ class Head(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """(B, T, C) to (B, T, D)."""
         return self.linear(self.norm(h))
+
+
+class ScaleEmbedding(nn.Module):
+    """Embeds the scale w of guidance, in [0, w_max]: a linear map of sin(pi k w / 2 w_max), k = 1..8.
+
+    A number needs no hidden layer: sines of these frequencies add up to any smooth function of it. All
+    vanish at w = 0 and there is no bias, so no guidance adds exactly nothing, in training as in a fresh
+    model, and a guided model at w = 0 is the plain one. The map starts at zero.
+
+    Args:
+        offset: whether to add a learned constant, for an embedding that is a token of its own: such a token
+            may not be zero, where RMSNorm's gradient is some thousand times too large.
+    """
+
+    FREQUENCIES = 8
+
+    def __init__(self, width: int, w_max: float, offset: bool = False):
+        super().__init__()
+        self.linear = nn.Linear(self.FREQUENCIES, width, bias=False)
+        nn.init.zeros_(self.linear.weight)
+        self.offset = nn.Parameter(torch.randn(width) * 0.02) if offset else None
+        frequencies = 0.5 * math.pi / w_max * torch.arange(1, self.FREQUENCIES + 1)
+        self.register_buffer("frequencies", frequencies, persistent=False)
+
+    def forward(self, w: Tensor) -> Tensor:
+        """(B,) to (B, C)."""
+        embedded = self.linear(torch.sin(w[:, None] * self.frequencies))
+        return embedded if self.offset is None else embedded + self.offset

@@ -17,15 +17,17 @@ class Method:
         title: what it is called in the paper.
         objective: (model, trajectory, labels, terms) to the loss.
         projection: what the model does with its projected states, see `biflow.model.ReverseSpec`.
+        guided: whether its objective takes scales of training-time guidance, see `biflow.guidance`.
     """
 
     title: str
     objective: Callable[..., Tensor]
     projection: Projection
+    guided: bool = False
 
 
 METHODS = {
-    "biflow": Method("hidden alignment", hidden_alignment, "beside"),
+    "biflow": Method("hidden alignment", hidden_alignment, "beside", guided=True),
     "biflow-naive": Method("naive distillation", naive_distillation, "none"),
     "biflow-hidden": Method("hidden distillation", hidden_distillation, "through"),
 }

@@ -5,21 +5,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from biflow.layers import Head, Layer, rotary_angles
+from biflow.layers import Head, Layer, ScaleEmbedding, rotary_angles
 from nfbench.data.tokens import tokens_to_images
 
 Projection = Literal["beside", "through", "none"]
 Denoising = Literal["learned", "none"]
 Normalisation = Literal["state", "token", "none"]
+Conditioning = Literal["added", "in-context"]
 
 
 @dataclass(frozen=True)
 class ReverseSpec:
     """Architecture of a reverse model; images and patches are those of the flow it reverses.
 
-    The last four have defaults that checkpoints written before them mean.
+    From `projection` on, the defaults are what checkpoints written before them mean.
 
     Attributes:
         blocks: K, flow blocks, each reversed by one group of layers.
@@ -32,6 +34,9 @@ class ReverseSpec:
         normalisation: the units of projected states. "state": the RMS of each target; "token": the RMS of
             each target at each token's place; "none": those of the flow.
         mlp_width: hidden width of the perceptrons, None for 8/3 C.
+        conditioning: how class and guidance scale enter a group. "added": their embeddings are added to
+            every token; "in-context": they are tokens of their own within the group.
+        guidance_max: w_max, the largest guidance scale that the model takes; 0 for a model that takes none.
     """
 
     channels: int
@@ -46,6 +51,8 @@ class ReverseSpec:
     denoising: Denoising = "learned"
     normalisation: Normalisation = "state"
     mlp_width: int | None = None
+    conditioning: Conditioning = "added"
+    guidance_max: float = 0.0
 
     def __post_init__(self) -> None:
         if self.width % self.head_dim:
@@ -54,10 +61,13 @@ class ReverseSpec:
             ("projection", Projection),
             ("denoising", Denoising),
             ("normalisation", Normalisation),
+            ("conditioning", Conditioning),
         ):
             value, known = getattr(self, name), typing.get_args(kind)
             if value not in known:
                 raise ValueError(f"{name} is {value!r}, not one of {known}")
+        if self.guidance_max < 0 or (self.guidance_max and self.n_classes is None):
+            raise ValueError(f"guidance_max is {self.guidance_max}; it must be >= 0, and > 0 needs classes")
 
     @property
     def side(self) -> int:
@@ -104,15 +114,18 @@ class Reversal:
 class Group(nn.Module):
     """The layers that reverse one flow block; the class enters by an embedding of the group's own.
 
-    It is added to every token before the first layer, as every block of the flow does it
-    (arXiv:2412.06329), with one more embedding for "no class" (classifier-free guidance's,
-    arXiv:2207.12598) where the flow takes the mean over classes. How BiFlow's network is conditioned is not
-    published where we could read it; class tokens and adaptive norms (arXiv:2212.09748) are the other usual
-    ways. An adaptive norm adds 6 C^2 parameters a layer to some 12 C^2.
+    The embedding is added to every token before the first layer, as every block of the flow does it
+    (arXiv:2412.06329), or (in-context) stands before the tokens while the group lasts, with the rotary angle
+    0, which is no place in the image's grid; that of the guidance scale likewise. Either way a fresh group
+    leaves the image's tokens as they are, but for what is added. "No class" has an embedding of its own
+    (classifier-free guidance's, arXiv:2207.12598) where the flow takes the mean over classes. How BiFlow's
+    network is conditioned is not published where we could read it; adaptive norms (arXiv:2212.09748), the
+    other usual way, add 6 C^2 parameters a layer to some 12 C^2.
     """
 
     def __init__(self, spec: ReverseSpec):
         super().__init__()
+        self.in_context = spec.conditioning == "in-context"
         # One embedding a class and, last, one for "no class".
         self.classes = None
         if spec.n_classes is not None:
@@ -122,13 +135,22 @@ class Group(nn.Module):
             Layer(spec.width, spec.head_dim, spec.mlp_width) for _ in range(spec.layers_per_group)
         )
 
-    def forward(self, h: Tensor, y: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(self, h: Tensor, y: Tensor, cos: Tensor, sin: Tensor, scale: Tensor | None = None) -> Tensor:
+        """(B, T, C) to (B, T, C); y as of `ReverseModel.run_group`, and the scale's embedding, (B, C)."""
+        conditions = [] if scale is None else [scale[:, None]]
         if self.classes is not None:
             no_class = self.classes.num_embeddings - 1
-            h = h + self.classes(torch.where(y < 0, no_class, y))[:, None]
+            conditions.insert(0, self.classes(torch.where(y < 0, no_class, y))[:, None])
+        extra = len(conditions) if self.in_context else 0
+        if extra:
+            h = torch.cat([*conditions, h], dim=1)
+            cos, sin = F.pad(cos, (0, 0, extra, 0), value=1.0), F.pad(sin, (0, 0, extra, 0))
+        else:
+            for condition in conditions:
+                h = h + condition
         for layer in self.layers:
             h = layer(h, cos, sin)
-        return h
+        return h[:, extra:]
 
 
 class ReverseModel(nn.Module):
@@ -167,6 +189,10 @@ class ReverseModel(nn.Module):
         self.embeds = nn.ModuleList(
             nn.Linear(spec.token_dim, spec.width) for _ in range(spec.n_states if through else 0)
         )
+        self.scales = nn.ModuleList(
+            ScaleEmbedding(spec.width, spec.guidance_max, offset=spec.conditioning == "in-context")
+            for _ in range(self.n_groups if spec.guidance_max else 0)
+        )
         angles = rotary_angles(spec.side, spec.head_dim)
         self.register_buffer("cos", angles.cos(), persistent=False)
         self.register_buffer("sin", angles.sin(), persistent=False)
@@ -178,33 +204,68 @@ class ReverseModel(nn.Module):
         """Return what a projected state is multiplied by to give x_{K-1}, x_{K-2}, ...: () or (T, 1)."""
         return [rms[..., None] if rms.ndim else rms for rms in self.target_rms]
 
-    def hidden_states(self, z: Tensor, y: Tensor | None) -> list[Tensor]:
+    def groups_in_order(self) -> list[Group]:
+        """Return the groups from the noise on, the denoising one last."""
+        return [*self.groups, *([] if self.denoising_group is None else [self.denoising_group])]
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups, the denoising one included."""
+        return len(self.groups_in_order())
+
+    def start(self, z: Tensor) -> Tensor:
+        """Return h_K, what the first group is given, (B, T, C)."""
+        return self.embed(z) + self.position
+
+    def run_group(self, i: int, h: Tensor, y: Tensor | None, w: Tensor | None = None) -> Tensor:
+        """Evaluate the i-th group from the noise on, (B, T, C) to (B, T, C).
+
+        Args:
+            y: class ids (B,), -1 for no class; None is -1 for all. An unconditional model ignores it.
+            w: guidance scales (B,), 0 for none, up to the spec's `guidance_max`; None is 0 for all.
+
+        Raises:
+            ValueError: scales are given to a model that takes none.
+        """
+        y = torch.full((len(h),), -1, device=h.device) if y is None else y
+        if w is not None and not self.scales:
+            raise ValueError("this model takes no guidance scale: its guidance_max is 0")
+        scale = None
+        if self.scales:
+            scale = self.scales[i](torch.zeros(len(h), dtype=h.dtype, device=h.device) if w is None else w)
+        return self.groups_in_order()[i](h, y, self.cos, self.sin, scale)
+
+    def go_on(self, i: int, h: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return what the group after the i-th is given, and the projection it passes through, if any."""
+        if i >= len(self.embeds):
+            return h, None
+        projected = self.heads[i](h)
+        return self.embeds[i](projected) + self.position, projected
+
+    def hidden_states(self, z: Tensor, y: Tensor | None, w: Tensor | None = None) -> list[Tensor]:
         """Return the output of every group, (B, T, C) each: h_{K-1}, ..., h_0 and the denoising group's.
 
         Args:
             z: noise, (B, T, D).
-            y: class ids (B,), -1 for no class; None is -1 for all. An unconditional model ignores it.
+            y, w: see `run_group`.
         """
-        return self._run_groups(z, y)[0]
+        return self._run_groups(z, y, w)[0]
 
-    def _run_groups(self, z: Tensor, y: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
+    def _run_groups(
+        self, z: Tensor, y: Tensor | None, w: Tensor | None = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Return the output of every group, and the projections that the network goes on from."""
-        if y is None:
-            y = torch.full((len(z),), -1, device=z.device)
-        h = self.embed(z) + self.position
-        groups = [*self.groups, *([] if self.denoising_group is None else [self.denoising_group])]
-        states, projected = [], []
-        for i, group in enumerate(groups):
-            h = group(h, y, self.cos, self.sin)
-            states.append(h)
-            if i < len(self.embeds):
-                projected.append(self.heads[i](h))
-                h = self.embeds[i](projected[i]) + self.position
+        h, states, projected = self.start(z), [], []
+        for i in range(self.n_groups):
+            states.append(self.run_group(i, h, y, w))
+            h, projection = self.go_on(i, states[i])
+            if projection is not None:
+                projected.append(projection)
         return states, projected
 
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, y: Tensor | None = None, w: Tensor | None = None) -> Tensor:
         """Map noise (B, T, D) to the tokens of images, (B, T, D), in one evaluation."""
-        return self.out(self.hidden_states(z, y)[-1])
+        return self.out(self.hidden_states(z, y, w)[-1])
 
     def reverse(self, z: Tensor, y: Tensor | None = None) -> Reversal:
         """Map noise to images and project the states on the way."""

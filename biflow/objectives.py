@@ -8,6 +8,7 @@ from torch import Tensor
 
 from baselines.tarflow.model import TarFlow
 from biflow.distances import adaptively_weighted, squared_error
+from biflow.guidance import guided_reversal
 from biflow.model import ReverseModel
 from nfbench.data.tokens import images_to_tokens
 
@@ -99,16 +100,23 @@ def naive_distillation(
     return terms.output(model, model(path.z, y), output)
 
 
-def hidden_alignment(model: ReverseModel, path: Trajectory, y: Tensor | None, terms: Terms = PLAIN) -> Tensor:
+def hidden_alignment(
+    model: ReverseModel,
+    path: Trajectory,
+    y: Tensor | None,
+    terms: Terms = PLAIN,
+    w: Tensor | None = None,
+) -> Tensor:
     """Match a projection of every hidden state to the flow's state, and the output to the clean image.
 
     sum_i MSE(x_i / r_i, phi_i(h_i)) + dist(x, x'), i = K-1..0, with r_i the unit of state i. The model
-    goes on from h_i itself, C wide; see `ReverseModel`.
+    goes on from h_i itself, C wide; see `ReverseModel`. With guidance scales w, (B,), it goes on from
+    guided states, and the un-guided ones are matched; see `biflow.guidance`.
 
     Raises:
         ValueError: the model has no projections, or goes on from them.
     """
-    return _matched(model, "beside", path, y, terms)
+    return _matched(model, "beside", path, y, terms, w)
 
 
 def hidden_distillation(
@@ -127,11 +135,16 @@ def hidden_distillation(
 
 
 def _matched(
-    model: ReverseModel, projection: str, path: Trajectory, y: Tensor | None, terms: Terms
+    model: ReverseModel,
+    projection: str,
+    path: Trajectory,
+    y: Tensor | None,
+    terms: Terms,
+    w: Tensor | None = None,
 ) -> Tensor:
     if model.spec.projection != projection:
         raise ValueError(f"the model's projection is {model.spec.projection!r}, not {projection!r}")
-    reversal = model.reverse(path.z, y)
+    reversal = model.reverse(path.z, y) if w is None else guided_reversal(model, path.z, y, w)
     output, states = targets(model, path)
     loss = terms.output(model, reversal.x, output)
     for state, target in zip(reversal.states, states, strict=True):

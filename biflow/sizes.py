@@ -104,8 +104,8 @@ def matched_spec(spec: ReverseSpec, n_parameters: int, tolerance: float = 0.02) 
         return best
     groups = spec.blocks + (spec.denoising == "learned")
     per_hidden_unit = 3 * best.width * groups * spec.layers_per_group
-    hidden = default_hidden(best.width) + 8 * round(missing / (8 * per_hidden_unit))
-    best = dataclasses.replace(best, mlp_width=max(8, hidden))
+    hidden = default_hidden(best.width) + round(missing / per_hidden_unit)
+    best = dataclasses.replace(best, mlp_width=max(1, hidden))
     found = sampling_parameters(best)
     if abs(found - n_parameters) > tolerance * n_parameters:
         raise ValueError(

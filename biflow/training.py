@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from baselines.tarflow.model import TarFlow
 from baselines.tarflow.training import add_noise, drop_labels
+from biflow.guidance import draw_scales
 from biflow.methods import METHODS
 from biflow.model import ReverseModel, ReverseSpec
 from biflow.objectives import Terms, Trajectory, mse, targets, trajectory
@@ -16,6 +17,7 @@ from nfbench.config import ReverseConfig
 from nfbench.data.datasets import Dataset
 from nfbench.data.noise import latent_noise
 from nfbench.data.pixels import to_float
+from nfbench.errors import UserError
 
 CALIBRATION_IMAGES = 2000
 VALIDATION_IMAGES = 1000
@@ -25,7 +27,12 @@ def reverse_spec(config: ReverseConfig, flow: TarFlow, method: str) -> ReverseSp
     """Describe the reverse model that an experiment asks for, fitted to its flow and to its method.
 
     Without learned denoising it lacks a group of layers and is widened to as many parameters as with it.
+
+    Raises:
+        UserError: guidance is asked of a method that is not defined with it, of a flow without classes, or
+            of a training that drops no label.
     """
+    _check_guidance(config, flow, method)
     spec = ReverseSpec(
         channels=flow.spec.channels,
         image_size=flow.spec.image_size,
@@ -37,10 +44,26 @@ def reverse_spec(config: ReverseConfig, flow: TarFlow, method: str) -> ReverseSp
         n_classes=flow.spec.n_classes,
         projection=METHODS[method].projection,
         normalisation=config.normalisation,
+        conditioning=config.conditioning,
+        guidance_max=config.guidance_max,
     )
     if config.denoising == "learned":
         return spec
     return matched_spec(dataclasses.replace(spec, denoising=config.denoising), sampling_parameters(spec))
+
+
+def _check_guidance(config: ReverseConfig, flow: TarFlow, method: str) -> None:
+    if config.guidance_max and not METHODS[method].guided:
+        raise UserError(
+            f"training-time guidance is defined for hidden alignment, not for {METHODS[method].title}; set"
+            f" 'reverse.{method}.guidance_max' to 0."
+        )
+    if config.guidance_max and flow.spec.n_classes is None:
+        raise UserError(f"the flow has no classes to guide by; set 'reverse.{method}.guidance_max' to 0.")
+    if config.guidance_max and not config.label_drop:
+        raise UserError(
+            f"guidance leads away from images without label; set the 'label_drop' of {method} above 0."
+        )
 
 
 def calibrate(model: ReverseModel, flow: TarFlow, data: Dataset, seed: int) -> None:
@@ -82,8 +105,10 @@ def reverse_loss(
         distances: the perceptual distances that the config names, from `biflow.perceptual.load_perceptual`.
 
     Raises:
+        UserError: as `reverse_spec`.
         ValueError: a distance that the config names is not given.
     """
+    _check_guidance(config, flow, method)
     missing = sorted(set(config.perceptual) - set(distances or {}))
     if missing:
         raise ValueError(f"the loss needs the perceptual distances {missing}")
@@ -94,7 +119,10 @@ def reverse_loss(
     def loss(model: ReverseModel, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         x, noisy = add_noise(images, flow.spec.sigma, generator)
         y = drop_labels(labels, config.label_drop, generator)
-        return objective(model, trajectory(flow, x, noisy, y), y, terms)
+        path = trajectory(flow, x, noisy, y)
+        if not config.guidance_max:
+            return objective(model, path, y, terms)
+        return objective(model, path, y, terms, draw_scales(y, config.guidance_max, generator))
 
     return loss
 

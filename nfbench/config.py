@@ -66,6 +66,8 @@ class ReverseConfig:
     denoising: str = "learned"
     adaptive_weight: bool = False
     perceptual: dict[str, float] = field(default_factory=dict)
+    conditioning: str = "added"
+    guidance_max: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,15 @@ class FrontConfig:
 
 
 @dataclass(frozen=True)
+class GuidanceConfig:
+    """The sweep of the guidance scale; see workflow/schemas/config.schema.yaml for each key."""
+
+    scales: list[float] = field(default_factory=lambda: [0.0, 0.5, 1.0, 1.5, 2.0, 3.0])
+    n_samples: int = 3000
+    annealed: bool = False
+
+
+@dataclass(frozen=True)
 class SpeedConfig:
     """The wall-clock measurement."""
 
@@ -160,6 +171,7 @@ class ExperimentConfig:
     editing: EditingConfig | None = None
     device: str = "auto"
     precision: str = "auto"
+    guidance: GuidanceConfig | None = None
     experiments: list[str] | None = None
     ablations: list[str] = field(default_factory=list)
     ablation_experiment: str | None = None

@@ -15,6 +15,8 @@ from nfbench.report.style import PAGE_WIDTH, series
 from nfbench.sample.contestant import contestant
 from nfbench.sample.sampler import entry
 
+SPACE_TITLES = {"effnet": "EfficientNet-Lite0 features", "classifier": "domain classifier features"}
+
 
 def show_image(axes: Axes, image: np.ndarray) -> None:
     """Draw one uint8 image (c, H, W), grey or RGB, without interpolation."""

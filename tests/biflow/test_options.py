@@ -101,8 +101,9 @@ def test_noisy_samples_are_told_and_never_pass_for_clean(build_model, flow, z, y
     model = build_model(denoising="none")
     sampler = OneStep(model)
     assert (sampler.output, OneStep(build_model()).output) == ("noisy", "clean")
-    with pytest.raises(UserError, match="'biflow' gives clean images"):
+    with pytest.raises(UserError, match="'biflow' is asked for clean images, and this model gives noisy"):
         make_sampler("biflow", model)
+    assert make_sampler("biflow", model, output="noisy").output == "noisy"
     noisy, denoised = sampler.sample(z, y), Denoised(sampler, flow).sample(z, y)
     assert (denoised.nfe, denoised.score_evaluations) == (1, 1)
     torch.testing.assert_close(denoised.images, denoise(flow, noisy.images, y))

@@ -19,6 +19,7 @@ SECTIONS = {
     "forward": config.ForwardConfig,
     "sampling": config.SamplingConfig,
     "quality": config.QualityConfig,
+    "guidance": config.GuidanceConfig,
     "speed": config.SpeedConfig,
     "editing": config.EditingConfig,
 }
@@ -104,6 +105,7 @@ def test_the_schema_s_options_of_a_reverse_model_are_those_that_it_takes():
     assert options["normalisation"]["enum"] == list(typing.get_args(model.Normalisation))
     assert options["denoising"]["enum"] == list(typing.get_args(model.Denoising))
     assert list(options["perceptual"]["properties"]) == list(PERCEPTUAL)
+    assert options["conditioning"]["enum"] == list(typing.get_args(model.Conditioning))
     student = schema_of("reverse", "farmer")["properties"]
     assert student["normalisation"]["enum"] == list(typing.get_args(farmer.Normalisation))
 
@@ -220,6 +222,7 @@ def test_the_schema_s_sampler_options_are_those_that_the_samplers_take():
     import inspect
 
     from baselines.tarflow import gs_jacobi, guidance, jacobi, selective
+    from biflow import METHODS, OneStep
 
     guided = {f.name for f in dataclasses.fields(guidance.Guidance)} - {"scale"}
     made_for = {
@@ -233,3 +236,13 @@ def test_the_schema_s_sampler_options_are_those_that_the_samplers_take():
     for name, parameters in made_for.items():
         options = schema_of("sampling", "options", name)["properties"]
         assert set(options) == (set(parameters) - left_out) | guided, name
+    learned = set(inspect.signature(OneStep.__init__).parameters) - {"self", "model", "name"}
+    for name in METHODS:
+        assert set(schema_of("sampling", "options", name)["properties"]) == learned, name
+
+
+def test_the_section_guidance_may_be_left_out_and_takes_defaults(values):
+    assert build(ExperimentConfig, values).guidance is None
+    built = build(ExperimentConfig, values | {"guidance": {"n_samples": 50}}).guidance
+    assert (built.n_samples, built.annealed) == (50, False)
+    assert 0.0 in built.scales

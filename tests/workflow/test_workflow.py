@@ -18,6 +18,7 @@ from nfbench.report.tables import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "config/tiny.yaml"
+BIFLOW = yaml.safe_load(TINY.read_text())["reverse"]["biflow"]
 
 
 def command(folder, *arguments, config=TINY):
@@ -220,6 +221,29 @@ def test_rule_names_tell_the_story(tmp_path):
             },
             "'reverse.biflow.perceptual' compares clean images",
         ),
+        (
+            {
+                "reverse": {"biflow": BIFLOW | {"guidance_max": 1.5}},
+                "sampling": {"samplers": ["biflow"], "n_samples": 10, "guidance": 2.0},
+            },
+            "'biflow' is trained with guidance up to 1.5; set 'sampling.guidance' to 1.5, or 'sampling.",
+        ),
+        (
+            {"reverse": {"biflow": BIFLOW, "biflow-naive": BIFLOW | {"guidance_max": 1.0}}},
+            "training-time guidance is defined for hidden alignment; set 'reverse.biflow-naive.guidance_max'",
+        ),
+        (
+            {"reverse": {"biflow": BIFLOW | {"guidance_max": 1.0, "label_drop": 0}}},
+            "set 'reverse.biflow.label_drop' above 0",
+        ),
+        (
+            {
+                "reverse": {"biflow": BIFLOW | {"guidance_max": 1.0, "denoising": "none"}},
+                "sampling": {"samplers": ["jacobi"], "n_samples": 10},
+                "guidance": {},
+            },
+            "the section 'guidance' compares clean images",
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
@@ -248,6 +272,25 @@ def test_only_a_loss_that_compares_its_features_waits_for_the_classifier(tmp_pat
         {"train_forward", "train_reverse"},
         {"train_forward", "train_reverse", "train_classifier"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("guidance_max", "options"),
+    [(2.0, {}), (0.0, {"biflow": {"evaluations": 2}})],
+    ids=["trained", "two evaluations"],
+)
+def test_guidance_of_a_learned_sampler_runs_with_a_figure_of_its_own(tmp_path, guidance_max, options):
+    values = yaml.safe_load(TINY.read_text())
+    values["sampling"] |= {"guidance": 2.0, "options": options}
+    values["reverse"]["biflow"] |= {"guidance_max": guidance_max}
+    values["guidance"] = {"scales": [0, 1], "n_samples": 50}
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(values))
+    done = snakemake(tmp_path, "-n", config=config)
+    assert done.returncode == 0, done.stderr
+    text = done.stdout + done.stderr
+    assert {"measure_guidance", "plot_guidance"} <= rules_to_run(text)
+    assert "results/tiny/measure/guidance/seed0.json" in text
 
 
 def test_table_1_joins_the_experiments_that_the_file_lists(tmp_path):

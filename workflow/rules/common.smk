@@ -16,7 +16,7 @@ environ["PYTHONPATH"] = os.pathsep.join(filter(None, SEARCHED))
 from nfbench.config import ExperimentConfig, build, check, read_experiment
 from nfbench.errors import UserError, closest
 from nfbench.sample.contestant import contestant
-from nfbench.variants import read_ablations
+from nfbench.sample.variants import read_ablations
 
 ROOT = Path(workflow.basedir)
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
@@ -27,6 +27,7 @@ FIGURES = ["samples", "quality_speed", "trajectory", "nearest", "training"]
 FRONT_FIGURES = ["front", "sweeps"]  # of experiments that sweep the iterative inverses' thresholds
 EDITING_FIGURES = ["inpainting", "class_editing"]  # of experiments with the section editing
 EDITING_INVERSE = "sequential-static+denoise"  # what the learned reverses are compared with there
+GUIDANCE_FIGURES = ["guidance"]  # of experiments that sweep the scale of guidance
 
 
 def canonical(value):
@@ -101,10 +102,9 @@ def check_models(values, source):
             raise UserError(
                 f"{source}: sampler '{sampler}' is one of clean images; set 'reverse.{method}.denoising' to 'learned' or leave the sampler out."
             )
-        if is_learned(sampler) and values["sampling"].get("guidance"):
-            raise UserError(
-                f"{source}: '{sampler}' is trained without guidance; set 'sampling.guidance' to 0 or leave it out."
-            )
+        if is_learned(sampler):
+            check_sampling_guidance(values, method, source)
+    check_guided_models(values, source)
     if "front" in values["speed"] and not iterative_methods(values):
         raise UserError(
             f"{source}: 'speed.front' needs an iterative inverse among 'sampling.samplers', e.g. jacobi."
@@ -194,7 +194,9 @@ INVERSE_CODE = FLOW_CODE + library(
         )
     )
 )
-REVERSE_CODE = library("baselines/farmer.py", "biflow/layers.py", "biflow/model.py", "biflow/sampler.py")
+REVERSE_CODE = library(
+    "baselines/farmer.py", *(f"biflow/{name}.py" for name in ("guidance", "layers", "model", "sampler"))
+)
 SAMPLE_CODE = library("nfbench/sample/*.py")
 FEATURE_CODE = library(
     "nfbench/measure/features.py",
@@ -325,7 +327,9 @@ def classifier_of(wildcards):
 
 def classifier_of_loss(wildcards):
     """Return the domain classifier where a reverse model's loss compares its features; others need none."""
-    if "classifier" not in EXPERIMENTS[wildcards.experiment]["reverse"][wildcards.method].get("perceptual", {}):
+    if "classifier" not in EXPERIMENTS[wildcards.experiment]["reverse"][wildcards.method].get(
+        "perceptual", {}
+    ):
         return []
     return f"results/{wildcards.experiment}/measure/classifier.safetensors"
 
@@ -348,6 +352,12 @@ def measured(stage, names):
 
 def learned_methods(wildcards):
     return sorted({base_name(s) for s in samplers(wildcards) if is_learned(s)})
+
+
+def guided_methods(wildcards):
+    """Return the learned reverses that are trained with guidance."""
+    models = EXPERIMENTS[wildcards.experiment]["reverse"]
+    return [method for method in models if models[method]["guidance_max"]]
 
 
 def reverse_models(suffix):
@@ -416,8 +426,13 @@ def figure_output(name, caption):
 
 def figures_of(experiment):
     """Return the names of an experiment's figures."""
-    front = FRONT_FIGURES if EXPERIMENTS[experiment]["speed"]["front"] else []
-    return FIGURES + front + (EDITING_FIGURES if EXPERIMENTS[experiment]["editing"] else [])
+    values = EXPERIMENTS[experiment]
+    sections = (
+        (values["speed"]["front"], FRONT_FIGURES),
+        (values["guidance"], GUIDANCE_FIGURES),
+        (values["editing"], EDITING_FIGURES),
+    )
+    return FIGURES + [name for section, names in sections if section for name in names]
 
 
 def all_figures():
@@ -461,4 +476,4 @@ wildcard_constraints:
     floor=alternatives(FLOORS),
     source=alternatives(SAMPLERS | FLOORS),
     space=alternatives(SPACES),
-    figure=alternatives(FIGURES + FRONT_FIGURES + EDITING_FIGURES),
+    figure=alternatives(FIGURES + FRONT_FIGURES + EDITING_FIGURES + GUIDANCE_FIGURES),

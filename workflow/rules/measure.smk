@@ -256,3 +256,45 @@ rule measure_editing:
         device=setting("device"),
     script:
         "../scripts/measure_editing.py"
+
+
+rule measure_guidance:
+    """Draw the exact inverse and the guided reverses at many scales of guidance, and take their quality."""
+    input:
+        flow="results/{experiment}/forward/seed{seed}.safetensors",
+        reverses=lambda w: expand(
+            "results/{experiment}/reverse/{method}/seed{seed}.safetensors",
+            experiment=w.experiment,
+            method=guided_methods(w),
+            seed=w.seed,
+        ),
+        classifier=classifier_of,
+        references=lambda w: expand(
+            "results/{experiment}/measure/reference/{space}.npz",
+            experiment=w.experiment,
+            space=setting("quality", "spaces")(w),
+        ),
+        code=library("nfbench/measure/guidance.py")
+        + SAMPLE_CODE
+        + INVERSE_CODE
+        + REVERSE_CODE
+        + DATA_CODE
+        + FEATURE_CODE,
+    output:
+        "results/{experiment}/measure/guidance/seed{seed}.json",
+    log:
+        "results/{experiment}/logs/measure_guidance/seed{seed}.log",
+    benchmark:
+        "results/{experiment}/job_cost/measure_guidance/seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        gpu=1,
+    params:
+        guidance=setting("guidance"),
+        batch_size=setting("sampling", "batch_size"),
+        methods=guided_methods,
+        data=setting("data"),
+        device=setting("device"),
+    script:
+        "../scripts/measure_guidance.py"

@@ -118,6 +118,22 @@ rule plot_sweeps:
         "../scripts/plot_sweeps.py"
 
 
+rule plot_guidance:
+    """Draw quality and label accuracy against the scale of guidance."""
+    input:
+        measured=per_seed("results/{experiment}/measure/guidance/seed{seed}.json"),
+        code=REPORT_CODE,
+    output:
+        png=figure_output("guidance", "guidance"),
+        pdf="results/figures/{experiment}/guidance.pdf",
+    log:
+        "results/{experiment}/logs/plot_guidance.log",
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/plot_guidance.py"
+
+
 rule plot_trajectory:
     """Follow test images through the flow to noise, and back through the exact inverse and the learned reverses."""
     input:

@@ -8,9 +8,11 @@ rule train_reverse:
                 "baselines/farmer.py",
                 *(
                     f"biflow/{name}.py"
-                    for name in ("layers", "methods", "model", "objectives", "recipes", "training")
+                    for name in (
+                        *("distances", "guidance", "layers", "methods", "model", "objectives"),
+                        *("recipes", "training"),
+                    )
                 ),
-                "biflow/distances.py",
                 "biflow/perceptual/*.py",
             )
         ),

@@ -5,10 +5,8 @@ from nfbench.job import job
 from nfbench.report import figures, style
 from nfbench.report.tables import read_table
 
-TITLES = {"effnet": "EfficientNet-Lite0 features", "classifier": "domain classifier features"}
-
 with job(snakemake.log[0]) as report:
     rows = read_table(snakemake.input.table)
-    spaces = {space: TITLES[space] for space in snakemake.params.spaces}
+    spaces = {space: figures.SPACE_TITLES[space] for space in snakemake.params.spaces}
     figure = figures.quality_against_speed(rows, spaces)
     style.save(figure, snakemake.output.png, snakemake.output.pdf)

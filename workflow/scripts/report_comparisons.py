@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pandas as pd
-from nfbench.report.paper_numbers import read_paper_numbers
 
 from nfbench.files import read_json
 from nfbench.job import job
 from nfbench.report.ablations import Arm, Published, comparison_table, in_words, pairs, verdict_table
+from nfbench.report.paper_numbers import read_paper_numbers
 from nfbench.report.tables import Floors, write_csv, write_markdown
 from nfbench.sample.contestant import contestant
 

@@ -7,9 +7,9 @@ import yaml
 
 from nfbench.errors import UserError
 from nfbench.report.paper_numbers import read_paper_numbers
-from nfbench.variants import read_ablations
+from nfbench.sample.variants import read_ablations
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FILE = ROOT / "config/ablations.yaml"
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/ablations.schema.yaml").read_text())
 

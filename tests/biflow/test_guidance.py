@@ -1,0 +1,318 @@
+"""Guidance of the reverse model: conditions, the training law, and sampling in one evaluation or two."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from baselines import make_sampler
+from baselines.tarflow.training import add_noise, drop_labels
+from biflow import OneStep, ReverseModel, load_reverse, save_reverse
+from biflow.guidance import draw_scales, guided_reversal, reverse_in_two_evaluations
+from biflow.methods import METHODS
+from biflow.objectives import hidden_alignment, mse, trajectory
+from biflow.training import reverse_loss, reverse_spec
+from nfbench.config import ReverseConfig, TrainingConfig
+from nfbench.errors import UserError
+from nfbench.sample.sample_set import draw
+
+W_MAX = 2.0
+CONDITIONINGS = ["added", "in-context"]
+CONFIG = ReverseConfig(
+    width=16, layers_per_group=1, head_dim=8, guidance_max=W_MAX,
+    training=TrainingConfig(steps=1, batch_size=5, optimizer="adamw", learning_rate=1e-3),
+)  # fmt: skip
+
+
+@pytest.fixture(params=CONDITIONINGS)
+def guided(build_model, request):
+    """A model that takes scales up to W_MAX."""
+    return build_model(guidance_max=W_MAX, conditioning=request.param)
+
+
+@pytest.fixture
+def w():
+    return torch.tensor([0.0, 0.5, 0.0, 2.0, 1.3], dtype=torch.float64)  # y[2] is -1
+
+
+def losses_and_gradients(model, *losses):
+    """Return (loss, gradients by name) of every function of the model."""
+    found = []
+    for loss in losses:
+        model.zero_grad(set_to_none=True)
+        value = loss(model)
+        value.backward()
+        found.append((value, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}))
+    return found
+
+
+def test_scale_zero_gives_exactly_the_plain_loss_and_its_gradients(guided, path, y):
+    zeros = torch.zeros(5, dtype=torch.float64)
+    (loss, gradients), (plain, plain_gradients) = losses_and_gradients(
+        guided, lambda m: hidden_alignment(m, path, y, w=zeros), lambda m: hidden_alignment(m, path, y)
+    )
+    assert torch.equal(loss, plain)
+    assert gradients.keys() == plain_gradients.keys()
+    assert all(torch.equal(gradients[name], plain_gradients[name]) for name in gradients)
+
+
+def test_scale_zero_is_the_model_without_scales(build_model, path, y):
+    guided, plain = build_model(guidance_max=W_MAX), build_model()
+    kept = {name: value for name, value in guided.state_dict().items() if not name.startswith("scales.")}
+    plain.load_state_dict(kept)
+    zeros = torch.zeros(5, dtype=torch.float64)
+    loss, expected = hidden_alignment(guided, path, y, w=zeros), hidden_alignment(plain, path, y)
+    torch.testing.assert_close(loss, expected, rtol=0, atol=1e-14)
+
+
+def test_the_unguided_combination_reconstructs_the_guided_state(guided, z, y, w):
+    seen = []
+    for head in (*guided.heads, guided.out):
+        head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    guided_reversal(guided, z, y, w)
+    states, wide = guided.hidden_states(z, y, w), w[:, None, None]
+    assert len(seen) == len(states) == 4
+    before = guided.start(z)
+    for u, h, i in zip(seen, states, range(4), strict=True):
+        unconditional = guided.run_group(i, before, None)
+        torch.testing.assert_close((1 + wide) * u - wide * unconditional, h, rtol=0, atol=1e-12)
+        before = h
+
+
+def test_without_denoising_the_last_group_is_guided_as_the_others(build_model, z, y, w):
+    model = build_model(guidance_max=W_MAX, denoising="none")
+    reversal = guided_reversal(model, z, y, w)
+    *_, before, last = model.hidden_states(z, y, w)
+    wide = w[:, None, None]
+    unguided = (last + wide * model.run_group(2, before, None)) / (1 + wide)
+    torch.testing.assert_close(reversal.x, model.out(unguided))
+    assert len(reversal.states) == len(model.heads) == 2
+
+
+def test_no_gradient_flows_through_the_unconditional_branch(guided, path, y, w):
+    def by_hand(model):
+        wide, h, total = w[:, None, None], model.start(path.z), 0.0
+        units = [*model.state_units(), 1.0]
+        heads = [*model.heads, model.out]
+        for i, target in enumerate([*path.states, path.clean]):
+            unconditional = model.run_group(i, h, None).detach()
+            h = model.run_group(i, h, y, w)
+            total = total + mse(heads[i]((h + wide * unconditional) / (1 + wide)), target / units[i])
+        return total
+
+    (loss, gradients), (expected, expected_gradients) = losses_and_gradients(
+        guided, lambda m: hidden_alignment(m, path, y, w=w), by_hand
+    )
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(gradients, expected_gradients)
+    assert set(gradients) == {name for name, _ in guided.named_parameters()}
+
+
+def test_mixed_precision_loses_no_gradient(guided, path, y, w):
+    model = guided.float()
+    path = type(path)(path.clean.float(), [state.float() for state in path.states], path.z.float())
+
+    def mixed(m):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return hidden_alignment(m, path, y, w=w.float())
+
+    (_, full), (_, half) = losses_and_gradients(
+        model, lambda m: hidden_alignment(m, path, y, w=w.float()), mixed
+    )
+    assert full.keys() == half.keys()
+    for name in full:
+        assert torch.nn.functional.cosine_similarity(full[name].flatten(), half[name].flatten(), dim=0) > 0.9
+
+
+def test_scales_are_uniform_up_to_the_largest_and_zero_without_a_label():
+    y = torch.arange(20_000) % 5 - 1
+    drawn = draw_scales(y, 3.0, torch.Generator().manual_seed(0))
+    assert drawn[y < 0].eq(0).all()
+    labelled = drawn[y >= 0]
+    assert labelled.min() >= 0
+    assert labelled.max() < 3.0
+    assert (
+        labelled.quantile(torch.tensor([0.25, 0.5, 0.75])).sub(torch.tensor([0.75, 1.5, 2.25])).abs().max()
+        < 0.05
+    )
+
+
+@pytest.mark.parametrize("guidance_max", [0.0, W_MAX])
+def test_the_training_loss_draws_scales_after_all_that_it_drew_without(build_model, flow, guidance_max):
+    model, flow = build_model(guidance_max=guidance_max).float(), flow.float()
+    images = torch.randint(
+        0, 256, (5, 1, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    labels = torch.tensor([0, 1, 2, 3, 0])
+    config = dataclasses.replace(CONFIG, guidance_max=guidance_max, label_drop=0.5)
+    loss = reverse_loss("biflow", flow, config)(model, images, labels, torch.Generator().manual_seed(7))
+    generator = torch.Generator().manual_seed(7)
+    x, noisy = add_noise(images, flow.spec.sigma, generator)
+    y = drop_labels(labels, 0.5, generator)
+    assert 0 < (y < 0).sum() < 5
+    w = draw_scales(y, guidance_max, generator) if guidance_max else None
+    assert torch.equal(loss, hidden_alignment(model, trajectory(flow, x, noisy, y), y, w=w))
+
+
+@pytest.mark.parametrize("method", ["biflow-naive", "biflow-hidden"])
+def test_training_time_guidance_of_another_method_is_refused(flow, method):
+    for build in (lambda: reverse_spec(CONFIG, flow, method), lambda: reverse_loss(method, flow, CONFIG)):
+        with pytest.raises(UserError, match="training-time guidance is defined for hidden alignment"):
+            build()
+
+
+def test_guidance_needs_dropped_labels_and_classes(flow, build_model):
+    with pytest.raises(UserError, match="set the 'label_drop' of biflow above 0"):
+        reverse_spec(dataclasses.replace(CONFIG, label_drop=0.0), flow, "biflow")
+    flow.spec = dataclasses.replace(flow.spec, n_classes=None)
+    with pytest.raises(UserError, match="no classes to guide by"):
+        reverse_spec(CONFIG, flow, "biflow")
+    with pytest.raises(ValueError, match="guidance_max is 1.0; .* needs classes"):
+        build_model(n_classes=None, guidance_max=1.0)
+
+
+# Conditioning.
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_a_fresh_in_context_group_leaves_the_image_s_tokens_alone(flow, z, scaled):
+    config = dataclasses.replace(CONFIG, conditioning="in-context", guidance_max=W_MAX if scaled else 0.0)
+    model = ReverseModel(reverse_spec(config, flow, "biflow")).double()
+    w = torch.full((5,), 1.5, dtype=torch.float64) if scaled else None
+    states = model.hidden_states(z, torch.tensor([0, 1, 2, 3, -1]), w)
+    assert all(torch.equal(state, model.start(z)) for state in states)
+
+
+def test_a_fresh_guided_model_does_not_know_the_scale(flow, z):
+    model = ReverseModel(reverse_spec(CONFIG, flow, "biflow")).double()
+    for w in (torch.zeros(5), torch.full((5,), 1.5)):
+        states = model.hidden_states(z, None, w.double())
+        assert torch.equal(states[-1], model.hidden_states(z, None)[-1])
+
+
+def test_tokens_keep_their_own_place_beside_the_conditions(guided, z, y, w):
+    order = torch.randperm(9, generator=torch.Generator().manual_seed(5))
+    h, scale = guided.start(z), guided.scales[0](w)
+    group, cos, sin = guided.groups[0], guided.cos, guided.sin
+    expected = group(h, y, cos, sin, scale)
+    assert expected.shape == h.shape
+    torch.testing.assert_close(group(h[:, order], y, cos[order], sin[order], scale), expected[:, order])
+    assert not torch.allclose(group(h[:, order], y, cos, sin, scale), expected[:, order])
+
+
+def test_class_and_scale_matter_in_either_conditioning(guided, z, y, w):
+    base = guided(z, y, w)
+    with_class = (y >= 0).nonzero().flatten()
+    other_class = guided(z, torch.where(y >= 0, (y + 1) % 4, y), w)
+    other_scale = guided(z, y, w + 0.1)
+    for i in range(5):
+        assert torch.equal(other_class[i], base[i]) == (i not in with_class)
+        assert not torch.allclose(other_scale[i], base[i])
+
+
+def test_in_context_conditions_are_tokens_of_the_group(build_model, z, y):
+    model = build_model(conditioning="in-context")
+    group = model.groups[0]
+    token = group.classes(torch.where(y < 0, 4, y))[:, None]
+    h = torch.cat([token, model.start(z)], dim=1)
+    cos = torch.cat([torch.ones(1, 4, dtype=torch.float64), model.cos])
+    sin = torch.cat([torch.zeros(1, 4, dtype=torch.float64), model.sin])
+    expected = group.layers[0](h, cos, sin)[:, 1:]
+    torch.testing.assert_close(model.run_group(0, model.start(z), y), expected)
+
+
+def test_a_plain_model_takes_no_scale(model, z, y, w):
+    with pytest.raises(ValueError, match="takes no guidance scale"):
+        model(z, y, w)
+
+
+def test_a_guided_checkpoint_holds_its_architecture(guided, tmp_path, z, y, w):
+    model, path = guided.float(), tmp_path / "guided.safetensors"
+    save_reverse(path, model)
+    loaded, _ = load_reverse(path)
+    assert loaded.spec == model.spec
+    assert torch.equal(loaded(z.float(), y, w.float()), model(z.float(), y, w.float()))
+
+
+# Sampling.
+
+
+def test_one_evaluation_is_told_the_scale_but_not_for_images_without_class(guided, z, y):
+    out = make_sampler("biflow", guided).sample(z, y, guidance=1.5)
+    w = torch.tensor([1.5, 1.5, 0.0, 1.5, 1.5], dtype=torch.float64)
+    assert torch.equal(out.images, guided.to_images(guided(z, y, w)))
+    assert out.nfe == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_evaluations_combine_every_group(build_model, z, y, method):
+    model = build_model(projection=METHODS[method].projection)
+    h, w = model.start(z), 1.5
+    for i in range(4):
+        guided = (1 + w) * model.run_group(i, h, y) - w * model.run_group(i, h, None)
+        h = model.go_on(i, guided)[0]
+    sampler = make_sampler(method, model, evaluations=2)
+    out = sampler.sample(z, y, guidance=w)
+    torch.testing.assert_close(out.images, model.to_images(model.out(h)))
+    assert (out.nfe, sampler.settings) == (2, {"evaluations": 2})
+
+
+def test_two_evaluations_give_a_guided_model_the_scale_zero(guided, z, y, w):
+    told = []
+    for scale in guided.scales:
+        scale.register_forward_pre_hook(lambda _, inputs: told.append(inputs[0]))
+    out = OneStep(guided, evaluations=2).sample(z, y, guidance=3.0)  # beyond what it is trained for
+    assert out.nfe == 2
+    assert len(told) == 4
+    assert not any(scales.any() for scales in told)
+
+
+@pytest.mark.parametrize("evaluations", [1, 2])
+def test_guidance_does_nothing_to_images_without_class(guided, z, y, evaluations):
+    sampler = OneStep(guided, evaluations=evaluations)
+    assert sampler.settings == {"evaluations": evaluations}
+    plain, out = sampler.sample(z, y), sampler.sample(z, y, guidance=1.5)
+    assert (plain.nfe, out.nfe) == (1, evaluations)
+    for i in range(5):
+        assert torch.allclose(out.images[i], plain.images[i], rtol=0, atol=1e-12) == (y[i] < 0)
+
+
+def test_two_evaluations_towards_no_class_are_the_plain_model(model, z):
+    none, w = torch.full((5,), -1), torch.full((5,), 1.7, dtype=torch.float64)
+    found = reverse_in_two_evaluations(model, z, none, w)
+    torch.testing.assert_close(found, model(z), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("evaluations", [1, 2])
+def test_image_i_is_the_same_at_any_batch_size(guided, evaluations):
+    options = {"seed": 3, "n": 7, "device": torch.device("cpu"), "dtype": torch.float64, "guidance": 1.5}
+    sampler = OneStep(guided, evaluations=evaluations)
+    one_by_one, at_once = (draw(sampler, batch_size=size, **options) for size in (1, 7))
+    torch.testing.assert_close(
+        torch.from_numpy(one_by_one.images), torch.from_numpy(at_once.images), rtol=0, atol=1e-12
+    )
+    assert one_by_one.cost["nfe"] == at_once.cost["nfe"] == evaluations
+
+
+def test_a_scale_that_is_not_allowed_is_refused_in_one_sentence(model, build_model, z, y):
+    guided = build_model(guidance_max=W_MAX)
+    for sampler, arguments, sentence in [
+        (OneStep(model), (z, y, 1.0), "trained without guidance; set its scale to 0, or .*'evaluations: 2'"),
+        (OneStep(guided), (z, y, 2.5), "trained with guidance up to 2, not 2.5; set its scale to 2"),
+        (OneStep(guided), (z, None, 1.0), "guided towards classes, and there are none"),
+        (OneStep(model, evaluations=2), (z, None, 1.0), "guided towards classes, and there are none"),
+        (OneStep(build_model(n_classes=None), evaluations=2), (z, y, 1.0), "towards classes"),
+        (OneStep(guided), (z, y, -1.0), "is -1; it must not be negative"),
+    ]:
+        with pytest.raises(UserError, match=sentence):
+            sampler.sample(*arguments)
+    with pytest.raises(UserError, match="'evaluations' of biflow is 3; it must be 1 or 2"):
+        OneStep(model, evaluations=3)
+
+
+def test_sampling_counts_the_parameters_of_the_scales(build_model):
+    plain = build_model()
+    for conditioning, constants in (("added", 0), ("in-context", 16)):
+        model = build_model(guidance_max=W_MAX, conditioning=conditioning)
+        scales = 4 * (8 * 16 + constants)
+        assert model.n_sampling_parameters() == plain.n_sampling_parameters() + scales

@@ -1,0 +1,76 @@
+"""Draw every contestant at every scale of guidance, and take quality and label accuracy."""
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+
+from baselines import load_flow, make_sampler
+from biflow import load_reverse
+from nfbench.config import DataConfig, GuidanceConfig, build
+from nfbench.data.datasets import balanced_indices, load
+from nfbench.device import resolve_device
+from nfbench.files import sha256_file, write_json
+from nfbench.job import job
+from nfbench.measure.features import weights_sha256
+from nfbench.measure.guidance import facts, scores, sweep
+from nfbench.measure.quality import read_reference
+from nfbench.provenance import provenance
+from nfbench.sample.floors import real_images
+from nfbench.sample.sample_set import to_sample_set
+
+EXACT = "sequential-static+denoise"
+
+
+def exact_contestants(flow, config):
+    """Yield the exact inverse with one scale for all tokens, and if asked for with the annealed one."""
+    yield EXACT, make_sampler(EXACT, flow, annealed=False), config.scales
+    if config.annealed:
+        yield f"{EXACT}, annealed", make_sampler(EXACT, flow, annealed=True), config.scales
+
+
+def learned_contestants(method, path, config):
+    """Yield a reverse by one evaluation, at the scales that it was trained with, and by two."""
+    model, _ = load_reverse(path)
+    trained = [scale for scale in config.scales if scale <= model.spec.guidance_max]
+    yield f"{method}, one evaluation", make_sampler(method, model), trained
+    yield f"{method}, two evaluations", make_sampler(method, model, evaluations=2), config.scales
+
+
+with job(snakemake.log[0], snakemake.threads) as report:
+    config = build(GuidanceConfig, snakemake.params.guidance)
+    device, seed = resolve_device(snakemake.params.device), int(snakemake.wildcards.seed)
+    classifier, references = snakemake.input.classifier, {}
+    for path in snakemake.input.references:
+        space = Path(path).stem
+        references[space] = read_reference(path, expect_weights_sha256=weights_sha256(space, classifier))
+    score = partial(scores, references=references, classifier=classifier, device=device)
+
+    test = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data))).test
+    real = test.subset(balanced_indices(test.labels, config.n_samples, seed))
+    floor = score(to_sample_set(real_images(real, 0.0, seed), {}))
+    report(f"real images: {floor}")
+
+    contestants = [*exact_contestants(load_flow(snakemake.input.flow)[0], config)]
+    for method, path in zip(snakemake.params.methods, snakemake.input.reverses, strict=True):
+        contestants += learned_contestants(method, path, config)
+    rows = []
+    options = {"seed": seed, "n": config.n_samples, "batch_size": snakemake.params.batch_size}
+    for name, sampler, scales in contestants:
+        for row in sweep(sampler.to(device), scales, device=device, score=score, **options):
+            rows.append({"contestant": name, "settings": sampler.settings} | row)
+            report(f"{name}: {row}")
+    write_json(
+        snakemake.output[0],
+        {
+            "experiment": snakemake.wildcards.experiment,
+            "seed": seed,
+            "n": config.n_samples,
+            "scales": config.scales,
+            "spaces": {space: facts(reference, config.n_samples) for space, reference in references.items()},
+            "rows": rows,
+            "floor": floor,
+            "floor_sha256": real.sha256,
+            "models": {path: sha256_file(path) for path in (snakemake.input.flow, *snakemake.input.reverses)},
+            "provenance": provenance(device),
+        },
+    )
