@@ -1,13 +1,11 @@
-"""The real workflow on the tiny experiment, and what it says to a user's mistakes."""
+"""The real workflow on the tiny experiment."""
 
 import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,30 +13,7 @@ import pytest
 import yaml
 
 from nfbench.report.tables import COLUMNS
-
-ROOT = Path(__file__).resolve().parents[2]
-TINY = ROOT / "config/tiny.yaml"
-BIFLOW = yaml.safe_load(TINY.read_text())["reverse"]["biflow"]
-
-
-def command(folder, *arguments, config=TINY):
-    """Return the command that runs the workflow with results under `folder`."""
-    return [
-        *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
-        *("--directory", str(folder), "--cores", "all", *arguments),
-        *(("--configfile", str(config)) if config else ()),
-    ]
-
-
-def snakemake(folder, *arguments, config=TINY):
-    """Run the workflow; returns the finished process."""
-    return subprocess.run(command(folder, *arguments, config=config), capture_output=True, text=True)
-
-
-def rules_to_run(output):
-    """Return the rule names of a dry run's table of jobs."""
-    table = output[output.index("Job stats:") :].split("total")[0].splitlines()
-    return {line.split()[0] for line in table[3:] if line.strip()}
+from tests.workflow.runner import TINY, command, rules_to_run, snakemake
 
 
 @pytest.fixture(scope="module")
@@ -147,20 +122,6 @@ def test_a_changed_setting_runs_what_depends_on_it_and_no_more(finished, tmp_pat
     assert not {"train_forward", "train_reverse", "draw_samples", "measure_speed"} & rules
 
 
-def test_nothing_of_the_default_experiment_leaks_into_another(tmp_path):
-    values = yaml.safe_load(TINY.read_text())
-    del values["speed"]["max_seconds"]  # the default's own value must not take its place
-    config = tmp_path / "tiny.yaml"
-    config.write_text(yaml.safe_dump(values))
-    done = snakemake(tmp_path, "-n", config=config)
-    assert done.returncode == 0
-    assert "results/fashion14" not in done.stdout + done.stderr
-    default = snakemake(tmp_path, "-n", config=None)
-    assert default.returncode == 0
-    assert "results/fashion14/" in default.stdout + default.stderr
-    assert "results/tiny" not in default.stdout + default.stderr
-
-
 def test_rule_names_tell_the_story(tmp_path):
     done = snakemake(tmp_path, "-n", "results/table1.csv")
     assert rules_to_run(done.stdout + done.stderr) == {
@@ -176,156 +137,6 @@ def test_rule_names_tell_the_story(tmp_path):
         *("measure_reconstruction", "measure_likelihood", "measure_speed"),
         *("report_table", "join_tables"),
     }
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"sedes": [0]}, "unknown key 'sedes'; did you mean 'seeds'?"),
-        ({"sampling": {"samplers": ["sequental"], "n_samples": 10}}, "did you mean 'sequential'?"),
-        ({"data": {"name": "fashion41", "validation_size": 10}}, "did you mean 'fashion14'?"),
-        ({"reverse": {}}, "sampler 'biflow' needs the section 'reverse.biflow'"),
-        (
-            {"sampling": {"samplers": ["farmer+denoise"], "n_samples": 10}},
-            "sampler 'farmer+denoise' needs the section 'reverse.farmer'",
-        ),
-        ({"experiments": ["digits"]}, "'experiments' must contain 'tiny'"),
-        ({"experiments": ["tiny", "nowhere"]}, "There is no experiment file"),
-        ({"experiment": "fashion14"}, "'experiment' is 'fashion14'; it must be the name of the file"),
-        (
-            {"forward": yaml.safe_load(TINY.read_text())["forward"] | {"head_dim": 20}},
-            "'head_dim' 20 does not divide 'width' 32 in 'forward'",
-        ),
-        (
-            {"sampling": {"samplers": ["biflow"], "n_samples": 10, "guidance": 1.0}},
-            "'biflow' is trained without guidance",
-        ),
-        (
-            {"sampling": {"samplers": ["sequential"], "n_samples": 10}},
-            "'speed.front' needs an iterative inverse",
-        ),
-        (
-            {
-                "reverse": {
-                    "biflow": yaml.safe_load(TINY.read_text())["reverse"]["biflow"] | {"denoising": "none"}
-                }
-            },
-            "sampler 'biflow' is one of clean images",
-        ),
-        (
-            {
-                "reverse": {
-                    "biflow": yaml.safe_load(TINY.read_text())["reverse"]["biflow"]
-                    | {"denoising": "none", "perceptual": {"classifier": 0.4}}
-                }
-            },
-            "'reverse.biflow.perceptual' compares clean images",
-        ),
-        (
-            {
-                "reverse": {"biflow": BIFLOW | {"guidance_max": 1.5}},
-                "sampling": {"samplers": ["biflow"], "n_samples": 10, "guidance": 2.0},
-            },
-            "'biflow' is trained with guidance up to 1.5; set 'sampling.guidance' to 1.5, or 'sampling.",
-        ),
-        (
-            {"reverse": {"biflow": BIFLOW, "biflow-naive": BIFLOW | {"guidance_max": 1.0}}},
-            "training-time guidance is defined for hidden alignment; set 'reverse.biflow-naive.guidance_max'",
-        ),
-        (
-            {"reverse": {"biflow": BIFLOW | {"guidance_max": 1.0, "label_drop": 0}}},
-            "set 'reverse.biflow.label_drop' above 0",
-        ),
-        (
-            {
-                "reverse": {"biflow": BIFLOW | {"guidance_max": 1.0, "denoising": "none"}},
-                "sampling": {"samplers": ["jacobi"], "n_samples": 10},
-                "guidance": {},
-            },
-            "the section 'guidance' compares clean images",
-        ),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
-)
-def test_a_bad_experiment_file_is_refused_in_one_sentence(tmp_path, change, sentence):
-    config = tmp_path / "tiny.yaml"
-    config.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | change))
-    done = snakemake(tmp_path, "-n", config=config)
-    assert done.returncode != 0
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
-    assert sentence in errors[0]
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "results").exists()
-
-
-def test_only_a_loss_that_compares_its_features_waits_for_the_classifier(tmp_path):
-    target = "results/tiny/reverse/biflow/seed0.safetensors"
-    without = snakemake(tmp_path, "-n", target)
-    values = yaml.safe_load(TINY.read_text())
-    values["reverse"]["biflow"]["perceptual"] = {"classifier": 0.4, "effnet": 0.1}
-    config = tmp_path / "tiny.yaml"
-    config.write_text(yaml.safe_dump(values))
-    waiting = snakemake(tmp_path, "-n", target, config=config)
-    rules = [rules_to_run(done.stdout + done.stderr) for done in (without, waiting)]
-    assert rules == [
-        {"train_forward", "train_reverse"},
-        {"train_forward", "train_reverse", "train_classifier"},
-    ]
-
-
-@pytest.mark.parametrize(
-    ("guidance_max", "options"),
-    [(2.0, {}), (0.0, {"biflow": {"evaluations": 2}})],
-    ids=["trained", "two evaluations"],
-)
-def test_guidance_of_a_learned_sampler_runs_with_a_figure_of_its_own(tmp_path, guidance_max, options):
-    values = yaml.safe_load(TINY.read_text())
-    values["sampling"] |= {"guidance": 2.0, "options": options}
-    values["reverse"]["biflow"] |= {"guidance_max": guidance_max}
-    values["guidance"] = {"scales": [0, 1], "n_samples": 50}
-    config = tmp_path / "tiny.yaml"
-    config.write_text(yaml.safe_dump(values))
-    done = snakemake(tmp_path, "-n", config=config)
-    assert done.returncode == 0, done.stderr
-    text = done.stdout + done.stderr
-    assert {"measure_guidance", "plot_guidance"} <= rules_to_run(text)
-    assert "results/tiny/measure/guidance/seed0.json" in text
-
-
-def test_table_1_joins_the_experiments_that_the_file_lists(tmp_path):
-    config = tmp_path / "tiny.yaml"
-    config.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | {"experiments": ["tiny", "digits"]}))
-    done = snakemake(tmp_path, "-n", "results/table1.csv", config=config)
-    assert done.returncode == 0
-    text = done.stdout + done.stderr
-    joined = text[text.index("rule join_tables") :]
-    assert "input: results/tiny/report/table1.csv, results/digits/report/table1.csv" in joined
-
-
-def test_a_learned_reverse_with_noisy_images_is_compared_with_the_raw_inverse_and_denoised_by_its_flow(
-    tmp_path,
-):
-    values = yaml.safe_load(TINY.read_text())
-    values["reverse"] = {"farmer": {"training": values["reverse"]["biflow"]["training"]}}
-    values["sampling"]["samplers"] = ["jacobi", "farmer", "farmer+denoise"]
-    config = tmp_path / "tiny.yaml"
-    config.write_text(yaml.safe_dump(values))
-    done = snakemake(tmp_path, "-n", config=config)
-    assert done.returncode == 0, done.stdout + done.stderr
-    jobs = (done.stdout + done.stderr).split("\nrule ")
-
-    def inputs_of(output):
-        (job,) = (job for job in jobs if f"output: {output}" in job)
-        return job.split("input: ")[1].split("\n")[0].split(", ")
-
-    flow, student = (f"results/tiny/{model}/seed0.safetensors" for model in ("forward", "reverse/farmer"))
-    measure = "results/tiny/measure"
-    assert "results/tiny/sample/sequential/seed0.npy" in inputs_of(f"{measure}/inversion/farmer/seed0.json")
-    assert flow in inputs_of("results/tiny/sample/farmer+denoise/seed0.npz")
-    assert inputs_of(f"{measure}/speed/farmer+denoise.json")[:2] == [student, flow]
-    assert flow not in inputs_of(f"{measure}/speed/farmer.json")
-    assert "sequential+denoise" not in done.stdout + done.stderr
 
 
 def test_a_report_carries_the_table_and_every_figure_with_its_caption(finished, tmp_path):

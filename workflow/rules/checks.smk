@@ -1,4 +1,62 @@
-# Checks of guidance in experiment files: several keys must fit together.
+# What is wrong with an experiment file beyond its schema: keys that must fit together.
+
+
+def check_name(experiment, path):
+    """Refuse an experiment that would write into the results of another."""
+    if experiment != Path(path).stem:
+        raise UserError(f"{path}: 'experiment' is '{experiment}'; it must be the name of the file.")
+    if experiment in ("figures", "logs", "reference"):
+        raise UserError(f"{path}: '{experiment}' is a folder of the results; choose another name.")
+
+
+def check_models(values, source):
+    """Refuse models that cannot be built, and samplers whose model the experiment does not train."""
+    models = {"forward": values["forward"]}
+    models |= {f"reverse.{name}": model for name, model in values["reverse"].items()}
+    for name, model in models.items():
+        head_dim = model.get("head_dim", 64)
+        # A student has no width of its own: its architecture is the flow's.
+        if model.get("width", 0) % head_dim:
+            raise UserError(
+                f"{source}: 'head_dim' {head_dim} does not divide 'width' {model['width']} in '{name}'; change one of them."
+            )
+        if model.get("perceptual") and model.get("denoising") == "none":
+            raise UserError(
+                f"{source}: '{name}.perceptual' compares clean images; set '{name}.denoising' to 'learned' or leave it out."
+            )
+    for sampler in values["sampling"]["samplers"]:
+        method = base_name(sampler)
+        if is_learned(sampler) and method not in values["reverse"]:
+            raise UserError(f"{source}: sampler '{sampler}' needs the section 'reverse.{method}'.")
+        if is_learned(sampler) and values["reverse"][method].get("denoising") == "none":
+            raise UserError(
+                f"{source}: sampler '{sampler}' is one of clean images; set 'reverse.{method}.denoising' to 'learned' or leave the sampler out."
+            )
+        if is_learned(sampler):
+            check_sampling_guidance(values, method, source)
+    check_guided_models(values, source)
+    if "front" in values["speed"] and not iterative_methods(values):
+        raise UserError(
+            f"{source}: 'speed.front' needs an iterative inverse among 'sampling.samplers', e.g. jacobi."
+        )
+
+
+def check_ablations(values, source):
+    """Refuse ablations that are not described, or that lack what they are compared with."""
+    for name in values.get("ablations", []):
+        if name not in ABLATIONS.variants:
+            raise UserError(
+                f"{source}: there is no ablation '{name}'; {closest(name, list(ABLATIONS.variants))}"
+            )
+    if values.get("ablations") and ABLATIONS.base not in values["sampling"]["samplers"]:
+        raise UserError(
+            f"{source}: 'ablations' are compared with '{ABLATIONS.base}'; add it to 'sampling.samplers'."
+        )
+    for name in values.get("ablations", []):
+        variant = ABLATIONS.variants[name]
+        reverse = values["reverse"] | {ABLATIONS.base: values["reverse"][ABLATIONS.base] | variant.reverse}
+        changed = values | {"reverse": reverse, "forward": values["forward"] | variant.forward}
+        check(changed, SCHEMA, f"config/ablations.yaml, variant '{name}'")
 
 
 def check_sampling_guidance(values, method, source):
