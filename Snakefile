@@ -21,6 +21,8 @@ include: "workflow/rules/reverse.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/comparisons.smk"
+include: "workflow/rules/budget.smk"
 
 
 localrules:

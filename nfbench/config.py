@@ -157,6 +157,23 @@ class EditingConfig:
 
 
 @dataclass(frozen=True)
+class BudgetArm:
+    """One curve: a learned reverse, and what of its section differs."""
+
+    method: str
+    change: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BudgetConfig:
+    """What training time buys: curves of learned reverses, and of the flow trained on by itself."""
+
+    arms: dict[str, BudgetArm]
+    forward: TrainingConfig
+    n_samples: int = 2560
+
+
+@dataclass(frozen=True)
 class ExperimentConfig:
     """A whole experiment file."""
 
@@ -173,6 +190,8 @@ class ExperimentConfig:
     precision: str = "auto"
     guidance: GuidanceConfig | None = None
     experiments: list[str] | None = None
+    budget: BudgetConfig | None = None
+    budget_experiment: str | None = None
     ablations: list[str] = field(default_factory=list)
     ablation_experiment: str | None = None
     threads_per_training: int | None = None

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from nfbench.errors import UserError
+
 PACKAGES = ("torch", "torchvision", "numpy", "torch-fidelity", "pytest-benchmark", "snakemake")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -68,3 +70,14 @@ def provenance(device: str | torch.device = "cpu", precision: str = "fp32") -> d
 def config_hash(section: Any) -> str:
     """Return a short hash of a JSON-able piece of configuration."""
     return hashlib.sha256(json.dumps(section, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def check_device(path: str | Path, provenance: dict[str, Any], wanted: str) -> None:
+    """Refuse samples that were not drawn on the device that a folder of references is named after.
+
+    Raises:
+        UserError: `wanted`, e.g. "cpu" or "h100", is neither the kind of device nor part of its name.
+    """
+    kind, name = provenance["device_type"], provenance["device"]
+    if wanted != kind and wanted.upper() not in name.upper():
+        raise UserError(f"{path} was drawn on {name}; name the folder after that, not '{wanted}'.")

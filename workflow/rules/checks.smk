@@ -86,3 +86,15 @@ def check_guided_models(values, source):
             raise UserError(
                 f"{source}: the section 'guidance' compares clean images; set 'reverse.{method}.denoising' to 'learned' or leave the section out."
             )
+
+
+def check_budget(values, source):
+    """Refuse curves of methods that the experiment does not describe, and changes that they do not take."""
+    for name, arm in values.get("budget", {}).get("arms", {}).items():
+        if arm["method"] not in values["reverse"]:
+            raise UserError(f"{source}: 'budget.arms.{name}' needs the section 'reverse.{arm['method']}'.")
+        base = values["reverse"][arm["method"]]
+        training = base["training"] | arm.get("change", {}).get("training", {})
+        changed = base | arm.get("change", {}) | {"training": training}
+        reverse = values["reverse"] | {arm["method"]: changed}
+        check(values | {"reverse": reverse}, SCHEMA, f"{source}, curve '{name}'")

@@ -48,12 +48,14 @@ def load_experiments():
     if active not in names:
         raise UserError(f"{source}: 'experiments' must contain '{active}', the experiment of this file.")
     loaded = {}
-    for name in dict.fromkeys([*names, config.get("ablation_experiment", active)]):
+    others = [config.get(f"{kind}_experiment", active) for kind in ("ablation", "budget")]
+    for name in dict.fromkeys([*names, *others]):
         path = source if name == active else ROOT / f"config/{name}.yaml"
         values = config if name == active else read_experiment(path, SCHEMA)
         check_name(values["experiment"], path if name != active else f"{active}.yaml")
         check_models(values, path)
         check_ablations(values, path)
+        check_budget(values, path)
         loaded[name] = with_variants(canonical(dataclasses.asdict(build(ExperimentConfig, values))))
     return loaded
 

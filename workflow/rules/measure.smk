@@ -274,7 +274,7 @@ rule measure_guidance:
             experiment=w.experiment,
             space=setting("quality", "spaces")(w),
         ),
-        code=library("nfbench/measure/guidance.py")
+        code=library("nfbench/measure/guidance.py", "nfbench/measure/scores.py")
         + SAMPLE_CODE
         + INVERSE_CODE
         + REVERSE_CODE

@@ -3,20 +3,11 @@
 import shutil
 from pathlib import Path
 
-from nfbench.errors import UserError
 from nfbench.files import atomic_path, sha256_file, write_json
 from nfbench.job import job
-from nfbench.provenance import config_hash
+from nfbench.provenance import check_device, config_hash
 from nfbench.report.tables import read_table, write_markdown
 from nfbench.sample.sample_set import read_sample_set
-
-
-def check_device(path, provenance, wanted):
-    """Refuse samples that were not drawn on the device that the folder is named after."""
-    kind, name = provenance["device_type"], provenance["device"]
-    if wanted != kind and wanted.upper() not in name.upper():
-        raise UserError(f"{path} was drawn on {name}; name the folder after that, not '{wanted}'.")
-
 
 with job(snakemake.log[0]) as report:
     made = snakemake.output

@@ -2,7 +2,6 @@
 
 import dataclasses
 from functools import partial
-from pathlib import Path
 
 from baselines import load_flow, make_sampler
 from biflow import load_reverse
@@ -11,9 +10,8 @@ from nfbench.data.datasets import balanced_indices, load
 from nfbench.device import resolve_device
 from nfbench.files import sha256_file, write_json
 from nfbench.job import job
-from nfbench.measure.features import weights_sha256
-from nfbench.measure.guidance import facts, scores, sweep
-from nfbench.measure.quality import read_reference
+from nfbench.measure.guidance import sweep
+from nfbench.measure.scores import facts, read_references, scores
 from nfbench.provenance import provenance
 from nfbench.sample.floors import real_images
 from nfbench.sample.sample_set import to_sample_set
@@ -39,10 +37,8 @@ def learned_contestants(method, path, config):
 with job(snakemake.log[0], snakemake.threads) as report:
     config = build(GuidanceConfig, snakemake.params.guidance)
     device, seed = resolve_device(snakemake.params.device), int(snakemake.wildcards.seed)
-    classifier, references = snakemake.input.classifier, {}
-    for path in snakemake.input.references:
-        space = Path(path).stem
-        references[space] = read_reference(path, expect_weights_sha256=weights_sha256(space, classifier))
+    classifier = snakemake.input.classifier
+    references = read_references(snakemake.input.references, classifier)
     score = partial(scores, references=references, classifier=classifier, device=device)
 
     test = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data))).test

@@ -6,8 +6,9 @@ import torch
 
 from nfbench.measure.classifier import ClassifierSpec, DomainClassifier, save_classifier
 from nfbench.measure.features import extract
-from nfbench.measure.guidance import facts, scores, sweep
+from nfbench.measure.guidance import sweep
 from nfbench.measure.quality import frechet, statistics, write_reference
+from nfbench.measure.scores import facts, scores
 from nfbench.sample.sample_set import Draw, to_sample_set
 from nfbench.sample.sampler import Sampled
 

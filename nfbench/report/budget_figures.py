@@ -1,0 +1,57 @@
+"""The figure of the budget: quality against training time, arms against the exact inverse."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nfbench.report.figures import SPACE_TITLES, log_axis
+from nfbench.report.style import PAGE_WIDTH, series
+
+
+def budget_figure(arms: pd.DataFrame, flow: pd.DataFrame, spaces: Sequence[str]) -> Figure:
+    """Draw the Frechet distance against the seconds of reverse training, one panel a feature space.
+
+    Args:
+        arms: rows of arm, seconds, total_seconds, seen_spaces and fd_{space}.
+        flow: rows of seconds and fd_{space}: the flow trained on by itself, its exact inverse denoised.
+    """
+    figure, grid = plt.subplots(1, len(spaces), figsize=(PAGE_WIDTH, 2.8), squeeze=False)
+    for axes, space in zip(grid[0], spaces, strict=True):
+        against_time(axes, arms, flow, space)
+        axes.set_title(SPACE_TITLES[space])
+    grid[0, 0].set_ylabel("Fréchet distance")
+    figure.tight_layout()
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", ncol=3, bbox_to_anchor=(0.5, 0.0))
+    return figure
+
+
+def against_time(axes: Axes, arms: pd.DataFrame, flow: pd.DataFrame, space: str) -> None:
+    """Draw one feature space; a dashed curve's loss has seen these features, and is no fair judge of it.
+
+    The exact inverse is drawn at the same total time: where an arm has trained s seconds, its flow has
+    trained on by itself for those s seconds. Below it, at half its distance, a dotted line.
+    """
+    measure, offset = f"fd_{space}", float((arms["total_seconds"] - arms["seconds"]).iloc[0])
+    for index, (arm, rows) in enumerate(arms.groupby("arm", sort=False)):
+        seen = space in str(rows["seen_spaces"].iloc[0]).split()
+        axes.plot(
+            rows["seconds"],
+            rows[measure],
+            label=arm,
+            linestyle="--" if seen else "-",
+            markersize=3,
+            **series(index),
+        )
+    seconds = np.linspace(0, arms["seconds"].max(), 200)
+    line = np.interp(seconds + offset, flow["seconds"], flow[measure])
+    axes.plot(
+        seconds, line, color="0.3", linewidth=1.6, label="exact inverse, denoised, at the same total time"
+    )
+    axes.plot(seconds, line / 2, color="0.3", linewidth=0.8, linestyle=":", label="half of it")
+    axes.set_xlabel("seconds of reverse training")
+    log_axis(axes.yaxis)

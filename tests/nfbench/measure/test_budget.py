@@ -1,0 +1,64 @@
+"""Quality against training time: when a curve passes the flow's."""
+
+import pandas as pd
+import pytest
+import torch
+
+from nfbench.measure.budget import crossings, measure_while_training
+from nfbench.sample.sampler import Sampled
+
+
+def curves(**arms):
+    """Return rows of arms given as [(seconds, distance), ...], their flow trained for 100 seconds before."""
+    rows = [
+        {"arm": arm, "seconds": s, "total_seconds": 100 + s, "fd_a": fd}
+        for arm, points in arms.items()
+        for s, fd in points
+    ]
+    return pd.DataFrame(rows)
+
+
+FLOW = pd.DataFrame({"seconds": [0.0, 100.0, 200.0], "fd_a": [900.0, 400.0, 200.0]})
+
+
+def test_a_curve_passes_where_it_is_below_the_flow_at_the_same_total_time():
+    arms = curves(slow=[(50, 350), (100, 250)], fast=[(50, 299), (100, 90)])
+    # at 150 seconds in all the flow is at 300, at 200 seconds at 200
+    assert crossings(arms, FLOW, "fd_a") == {"slow": None, "fast": 50}
+    assert crossings(arms, FLOW, "fd_a", factor=0.5) == {"slow": None, "fast": 100}
+
+
+def test_beyond_its_last_row_the_flow_stays_as_it_is():
+    assert crossings(curves(late=[(300, 199)]), FLOW, "fd_a") == {"late": 300}
+
+
+def test_a_point_that_was_not_measured_passes_nothing():
+    assert crossings(curves(broken=[(50, None), (100, 100)]), FLOW, "fd_a") == {"broken": 100}
+
+
+class Constant:
+    """Stands for a sampler whose images are all of one grey."""
+
+    latent_shape, n_classes = (4, 1), 2
+
+    def __init__(self, value):
+        self.value = value
+
+    def sample(self, z, y, guidance=0.0):
+        return Sampled(torch.full((len(z), 1, 2, 2), self.value), nfe=1)
+
+
+@pytest.mark.parametrize(("value", "broken"), [(0.5, 0), (float("nan"), 6)])
+def test_every_evaluation_draws_the_same_images_of_the_model_as_it_is_and_counts_the_broken(value, broken):
+    seen = []
+    measure = measure_while_training(
+        lambda model: Constant(model),
+        seed=3,
+        n=6,
+        batch_size=4,
+        device=torch.device("cpu"),
+        score=lambda samples: seen.append(samples) or {"fd_a": 1.0},
+    )
+    assert measure(value) == measure(value) == {"fd_a": 1.0, "non_finite": broken}
+    assert (seen[0].images == seen[1].images).all()
+    assert seen[0].labels.tolist() == [0, 1, 0, 1, 0, 1]

@@ -1,0 +1,129 @@
+# What a budget of training time buys, on request: one seed, curves of every arm and of the flow by itself.
+def budget_arm(wildcards):
+    """Return the section of an arm's reverse model: its method's, with the arm's changes laid over it."""
+    values = EXPERIMENTS[wildcards.experiment]
+    arm = values["budget"]["arms"][wildcards.arm]
+    base = values["reverse"][arm["method"]]
+    return canonical(
+        base | arm["change"] | {"training": base["training"] | arm["change"].get("training", {})}
+    )
+
+
+def budget_classifier(wildcards):
+    return f"results/{wildcards.experiment}/measure/classifier.safetensors"
+
+
+def budget_references(wildcards):
+    return expand(
+        "results/{experiment}/measure/reference/{space}.npz",
+        experiment=wildcards.experiment,
+        space=EXPERIMENTS[wildcards.experiment]["quality"]["spaces"],
+    )
+
+
+BUDGETED = config.get("budget_experiment", config["experiment"])
+ARMS = {arm for values in EXPERIMENTS.values() if values["budget"] for arm in values["budget"]["arms"]}
+
+
+wildcard_constraints:
+    arm=alternatives(ARMS),
+
+
+localrules:
+    budget,
+
+
+rule budget:
+    """The curves of quality against training time, on request."""
+    input:
+        "results/budget.csv",
+        expand("results/figures/{experiment}/budget.{suffix}", experiment=BUDGETED, suffix=["png", "pdf"]),
+
+
+rule budget_forward:
+    """Train the flow on by itself, and draw from it denoised every so often."""
+    input:
+        classifier=budget_classifier,
+        references=budget_references,
+        code=ancient(library("nfbench/measure/budget.py", "nfbench/measure/scores.py") + FLOW_CODE),
+    output:
+        "results/{experiment}/budget/forward.csv",
+    log:
+        "results/{experiment}/logs/budget_forward.log",
+    conda:
+        "../../environment.yml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        data=setting("data"),
+        forward=lambda w: EXPERIMENTS[w.experiment]["forward"]
+        | {"training": EXPERIMENTS[w.experiment]["budget"]["forward"]},
+        n_samples=setting("budget", "n_samples"),
+        batch_size=setting("sampling", "batch_size"),
+        seed=first_seed,
+        device=setting("device"),
+        precision=setting("precision"),
+    script:
+        "../scripts/budget_forward.py"
+
+
+rule budget_reverse:
+    """Train a learned reverse, and draw from it every so often."""
+    input:
+        flow=lambda w: f"results/{w.experiment}/forward/seed{first_seed(w)}.safetensors",
+        classifier=budget_classifier,
+        references=budget_references,
+        code=ancient(
+            library(
+                "nfbench/measure/budget.py",
+                "nfbench/measure/scores.py",
+                "biflow/*.py",
+                "biflow/perceptual/*.py",
+            )
+        ),
+    output:
+        "results/{experiment}/budget/{arm}.csv",
+    log:
+        "results/{experiment}/logs/budget_reverse/{arm}.log",
+    conda:
+        "../../environment.yml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        data=setting("data"),
+        method=lambda w: EXPERIMENTS[w.experiment]["budget"]["arms"][w.arm]["method"],
+        model=budget_arm,
+        n_samples=setting("budget", "n_samples"),
+        batch_size=setting("sampling", "batch_size"),
+        seed=first_seed,
+        device=setting("device"),
+        precision=setting("precision"),
+    script:
+        "../scripts/budget_reverse.py"
+
+
+rule report_budget:
+    """Join the curves, and say when each arm passes the exact inverse at equal time."""
+    input:
+        forward=f"results/{BUDGETED}/budget/forward.csv",
+        arms=lambda w: expand(
+            "results/{experiment}/budget/{arm}.csv",
+            experiment=BUDGETED,
+            arm=EXPERIMENTS[BUDGETED]["budget"]["arms"],
+        ),
+        code=library("nfbench/measure/budget.py", "nfbench/report/budget_figures.py"),
+    output:
+        csv="results/budget.csv",
+        markdown="results/budget.md",
+        png="results/figures/{experiment}/budget.png".format(experiment=BUDGETED),
+        pdf="results/figures/{experiment}/budget.pdf".format(experiment=BUDGETED),
+    log:
+        "results/logs/report_budget.log",
+    conda:
+        "../../environment.yml"
+    params:
+        spaces=lambda w: EXPERIMENTS[BUDGETED]["quality"]["spaces"],
+    script:
+        "../scripts/report_budget.py"

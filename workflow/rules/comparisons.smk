@@ -1,0 +1,63 @@
+rule report_comparisons:
+    """Compare the objectives (table 2) or the ablations (table 3) over seeds, with the paper's numbers beside."""
+    input:
+        quality=lambda w: expand(
+            "results/{experiment}/measure/quality/{sampler}/seed{seed}.json",
+            experiment=ABLATED,
+            sampler=compared(w.table),
+            seed=EXPERIMENTS[ABLATED]["seeds"],
+        ),
+        floors=expand(
+            "results/{experiment}/measure/quality/{floor}/seed{seed}.json",
+            experiment=ABLATED,
+            floor=["floor", "floor-noisy"],
+            seed=EXPERIMENTS[ABLATED]["seeds"],
+        ),
+        curves=lambda w: curves_of(compared(w.table)),
+        code=library(*(f"nfbench/report/{name}.py" for name in ("ablations", "comparisons", "tables"))),
+    output:
+        csv="results/table{table}.csv",
+        verdicts="results/table{table}_verdicts.csv",
+        markdown="results/table{table}.md",
+    log:
+        "results/logs/report_comparisons/table{table}.log",
+    wildcard_constraints:
+        table="2|3",
+    conda:
+        "../../environment.yml"
+    params:
+        experiment=ABLATED,
+        rows=lambda w: [ABLATIONS.describe(name) for name in compared(w.table)],
+        base=ABLATIONS.base,
+    script:
+        "../scripts/report_comparisons.py"
+
+
+rule keep_comparisons:
+    """Copy tables 2 and 3 with their verdicts and a manifest to where they are committed."""
+    input:
+        tables=expand("results/table{table}{form}", table=[2, 3], form=[".csv", ".md", "_verdicts.csv"]),
+        quality=lambda w: expand(
+            "results/{experiment}/measure/quality/{sampler}/seed{seed}.json",
+            experiment=ABLATED,
+            sampler=dict.fromkeys([*compared("2"), *compared("3")]),
+            seed=EXPERIMENTS[ABLATED]["seeds"],
+        ),
+    output:
+        tables=expand(
+            "results/reference/{{experiment}}-{{device}}/table{table}{form}",
+            table=[2, 3],
+            form=[".csv", ".md", "_verdicts.csv"],
+        ),
+        manifest="results/reference/{experiment}-{device}/comparisons.json",
+    log:
+        "results/{experiment}/logs/keep_comparisons/{device}.log",
+    wildcard_constraints:
+        experiment=re.escape(ABLATED),
+        device="cpu|cuda|h100|h200",
+    conda:
+        "../../environment.yml"
+    params:
+        config=lambda w: EXPERIMENTS[w.experiment],
+    script:
+        "../scripts/keep_comparisons.py"
