@@ -32,7 +32,7 @@ from baselines.tarflow.training import flow_spec
 from biflow.model import ReverseSpec
 from biflow.sizes import Size, flow_size, reverse_size
 from biflow.training import reverse_spec
-from nfbench.config import ExperimentConfig, build, read_experiment
+from nfbench.config import ExperimentConfig, ReverseConfig, StudentConfig, build, read_experiment
 from nfbench.data.datasets import load
 from nfbench.errors import UserError
 from nfbench.report.paper_numbers import paper_number
@@ -122,11 +122,18 @@ def experiment_rows(path: str | Path) -> list[Row]:
         spec = flow_spec(config.forward, splits)
         with torch.device("meta"):
             flow = TarFlow(spec)
-        reverses = {name: reverse_spec(model, flow, name) for name, model in config.reverse.items()}
+        sizes = {name: _learned_size(name, model, flow) for name, model in config.reverse.items()}
     except ValueError as error:
         raise UserError(f"{path}: {error}; change one of them.") from None
     rows = [Row(config.experiment, "flow", flow_size(spec))]
-    return rows + [Row(name, "reverse", reverse_size(each)) for name, each in reverses.items()]
+    return rows + [Row(name, "reverse", size) for name, size in sizes.items()]
+
+
+def _learned_size(method: str, config: ReverseConfig | StudentConfig, flow: TarFlow) -> Size:
+    """Return the size of a learned reverse; a student's is its flow's, and its one pass costs as much."""
+    if isinstance(config, StudentConfig):
+        return dataclasses.replace(flow_size(flow.spec), inverse_flops=None)
+    return reverse_size(reverse_spec(config, flow, method))
 
 
 def size_table(rows: Sequence[Row]) -> str:

@@ -139,6 +139,28 @@ def test_rule_names_tell_the_story(tmp_path):
     }
 
 
+def test_tables_2_and_3_compare_what_the_experiment_trains(finished, tmp_path):
+    values = yaml.safe_load(TINY.read_text())
+    values["reverse"]["biflow-naive"] = values["reverse"]["biflow"]
+    values["sampling"]["samplers"] += ["biflow-naive"]
+    values["ablations"] = ["noisy+denoise"]
+    config = tmp_path / "tiny.yaml"
+    config.write_text(yaml.safe_dump(values))
+    tables = [f"results/table{number}.csv" for number in (2, 3)]
+    done = snakemake(finished, *tables, config=config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    objectives, ablations = (pd.read_csv(finished / path) for path in tables)
+    assert objectives["sampler"].tolist() == ["sequential", "sequential+denoise", "biflow-naive", "biflow"]
+    assert objectives["paper_fid"].notna().all()
+    assert ablations["variant"].fillna("").tolist() == ["", "noisy"]
+    assert ablations["score_evaluations"].tolist() == [0, 1]
+    base, variant = ablations["fd_classifier"]
+    assert ablations["effect_fd_classifier"][1] == pytest.approx(variant - base)
+    assert ablations["verdict_fd_classifier"][1] == "no verdict: too few images for this many features"
+    words = (finished / "results/table3.md").read_text()
+    assert "- biflow@noisy+denoise above biflow, as published: " in words
+
+
 def test_a_report_carries_the_table_and_every_figure_with_its_caption(finished, tmp_path):
     done = snakemake(finished, "--report", str(tmp_path / "report.html"))
     assert done.returncode == 0, done.stderr
