@@ -36,4 +36,4 @@ rule all:
         "results/table1.csv",
         "results/table1.md",
         all_figures(),
-        editing_tables(),
+        editing_tables(JOINED),

@@ -34,9 +34,16 @@ rule report_comparisons:
 
 
 rule keep_comparisons:
-    """Copy tables 2 and 3 with their verdicts and a manifest to where they are committed."""
+    """Copy tables 2 and 3, what else the experiment's sections make, and a manifest to where they are committed."""
     input:
         tables=expand("results/table{table}{form}", table=[2, 3], form=[".csv", ".md", "_verdicts.csv"]),
+        figures=expand(
+            "results/figures/{experiment}/{figure}.{suffix}",
+            experiment=ABLATED,
+            figure=section_figures(ABLATED),
+            suffix=["png", "pdf"],
+        ),
+        editing=editing_tables([ABLATED]),
         quality=lambda w: expand(
             "results/{experiment}/measure/quality/{sampler}/seed{seed}.json",
             experiment=ABLATED,
@@ -49,6 +56,7 @@ rule keep_comparisons:
             table=[2, 3],
             form=[".csv", ".md", "_verdicts.csv"],
         ),
+        figures=directory("results/reference/{experiment}-{device}/comparison_figures"),
         manifest="results/reference/{experiment}-{device}/comparisons.json",
     log:
         "results/{experiment}/logs/keep_comparisons/{device}.log",

@@ -147,6 +147,11 @@ def learned_methods(wildcards):
     return sorted({base_name(s) for s in samplers(wildcards) if is_learned(s)})
 
 
+def clean_methods(wildcards):
+    """Return the learned reverses whose images are clean, as edited ones are to be."""
+    return [method for method in learned_methods(wildcards) if not is_noisy(method)]
+
+
 def guided_methods(wildcards):
     """Return the learned reverses that are trained with guidance."""
     models = EXPERIMENTS[wildcards.experiment]["reverse"]
@@ -192,11 +197,11 @@ def curves_of(names):
 
 
 def reverses_at(seed):
-    """Return an input function for the learned reverses at the seed that `seed` gives of the wildcards."""
+    """Return an input function for the reverses of clean images at the seed that `seed` gives of the wildcards."""
     return lambda w: expand(
         "results/{experiment}/reverse/{method}/seed{seed}.safetensors",
         experiment=w.experiment,
-        method=learned_methods(w),
+        method=clean_methods(w),
         seed=seed(w),
     )
 
@@ -217,15 +222,20 @@ def figure_output(name, caption):
     )
 
 
-def figures_of(experiment):
-    """Return the names of an experiment's figures."""
+def section_figures(experiment):
+    """Return the names of the figures that an experiment has because of a section of its file."""
     values = EXPERIMENTS[experiment]
     sections = (
         (values["speed"]["front"], FRONT_FIGURES),
         (values["guidance"], GUIDANCE_FIGURES),
         (values["editing"], EDITING_FIGURES),
     )
-    return FIGURES + [name for section, names in sections if section for name in names]
+    return [name for section, names in sections if section for name in names]
+
+
+def figures_of(experiment):
+    """Return the names of an experiment's figures."""
+    return FIGURES + section_figures(experiment)
 
 
 def all_figures():
@@ -238,7 +248,7 @@ def all_figures():
     ]
 
 
-def editing_tables():
-    """Return the tables of edited images of the experiments that edit some."""
-    edited = [experiment for experiment in JOINED if EXPERIMENTS[experiment]["editing"]]
+def editing_tables(experiments):
+    """Return the tables of edited images of those among the experiments that edit some."""
+    edited = [experiment for experiment in experiments if EXPERIMENTS[experiment]["editing"]]
     return expand("results/{experiment}/report/editing.{suffix}", experiment=edited, suffix=["csv", "md"])

@@ -252,7 +252,7 @@ rule measure_editing:
         data=setting("data"),
         editing=setting("editing"),
         exact=EDITING_INVERSE,
-        methods=learned_methods,
+        methods=clean_methods,
         device=setting("device"),
     script:
         "../scripts/measure_editing.py"

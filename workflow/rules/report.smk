@@ -240,7 +240,7 @@ rule plot_inpainting:
         data=setting("data"),
         seed=first_seed,
         exact=EDITING_INVERSE,
-        methods=learned_methods,
+        methods=clean_methods,
     script:
         "../scripts/plot_inpainting.py"
 
@@ -262,7 +262,7 @@ rule plot_editing:
         data=setting("data"),
         seed=first_seed,
         exact=EDITING_INVERSE,
-        methods=learned_methods,
+        methods=clean_methods,
     script:
         "../scripts/plot_editing.py"
 
