@@ -153,9 +153,10 @@ def clean_methods(wildcards):
 
 
 def guided_methods(wildcards):
-    """Return the learned reverses that are trained with guidance."""
+    """Return the learned reverses that are trained with guidance, each after the method it is a variant of."""
     models = EXPERIMENTS[wildcards.experiment]["reverse"]
-    return [method for method in models if models[method]["guidance_max"]]
+    guided = [method for method in models if models[method].get("guidance_max")]
+    return list(dict.fromkeys(name for method in guided for name in (base_name(method), method)))
 
 
 def reverse_models(suffix):

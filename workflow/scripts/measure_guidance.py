@@ -13,6 +13,7 @@ from nfbench.job import job
 from nfbench.measure.guidance import sweep
 from nfbench.measure.scores import facts, read_references, scores
 from nfbench.provenance import provenance
+from nfbench.sample.contestant import contestant
 from nfbench.sample.floors import real_images
 from nfbench.sample.sample_set import to_sample_set
 
@@ -29,9 +30,11 @@ def exact_contestants(flow, config):
 def learned_contestants(method, path, config):
     """Yield a reverse by one evaluation, at the scales that it was trained with, and by two."""
     model, _ = load_reverse(path)
-    trained = [scale for scale in config.scales if scale <= model.spec.guidance_max]
-    yield f"{method}, one evaluation", make_sampler(method, model), trained
-    yield f"{method}, two evaluations", make_sampler(method, model, evaluations=2), config.scales
+    sampler = contestant(method).sampler
+    if model.spec.guidance_max:
+        trained = [scale for scale in config.scales if scale <= model.spec.guidance_max]
+        yield f"{method}, one evaluation", make_sampler(sampler, model), trained
+    yield f"{method}, two evaluations", make_sampler(sampler, model, evaluations=2), config.scales
 
 
 with job(snakemake.log[0], snakemake.threads) as report:
