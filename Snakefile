@@ -12,7 +12,6 @@ if not workflow.configfiles:
 report: "workflow/report/workflow.rst"
 
 
-include: "workflow/rules/checks.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
 include: "workflow/rules/data.smk"

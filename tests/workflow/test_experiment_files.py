@@ -5,8 +5,6 @@ import yaml
 
 from tests.workflow.runner import TINY, rules_to_run, snakemake
 
-BIFLOW = yaml.safe_load(TINY.read_text())["reverse"]["biflow"]
-
 
 def test_nothing_of_the_default_experiment_leaks_into_another(tmp_path):
     values = yaml.safe_load(TINY.read_text())
@@ -26,70 +24,9 @@ def test_nothing_of_the_default_experiment_leaks_into_another(tmp_path):
     ("change", "sentence"),
     [
         ({"sedes": [0]}, "unknown key 'sedes'; did you mean 'seeds'?"),
-        ({"sampling": {"samplers": ["sequental"], "n_samples": 10}}, "did you mean 'sequential'?"),
-        ({"data": {"name": "fashion41", "validation_size": 10}}, "did you mean 'fashion14'?"),
         ({"reverse": {}}, "sampler 'biflow' needs the section 'reverse.biflow'"),
-        (
-            {"sampling": {"samplers": ["farmer+denoise"], "n_samples": 10}},
-            "sampler 'farmer+denoise' needs the section 'reverse.farmer'",
-        ),
-        ({"experiments": ["digits"]}, "'experiments' must contain 'tiny'"),
-        ({"experiments": ["tiny", "nowhere"]}, "There is no experiment file"),
-        ({"experiment": "fashion14"}, "'experiment' is 'fashion14'; it must be the name of the file"),
-        (
-            {"forward": yaml.safe_load(TINY.read_text())["forward"] | {"head_dim": 20}},
-            "'head_dim' 20 does not divide 'width' 32 in 'forward'",
-        ),
-        (
-            {"sampling": {"samplers": ["biflow"], "n_samples": 10, "guidance": 1.0}},
-            "'biflow' is trained without guidance",
-        ),
-        (
-            {"sampling": {"samplers": ["sequential"], "n_samples": 10}},
-            "'speed.front' needs an iterative inverse",
-        ),
-        (
-            {
-                "reverse": {
-                    "biflow": yaml.safe_load(TINY.read_text())["reverse"]["biflow"] | {"denoising": "none"}
-                }
-            },
-            "sampler 'biflow' is one of clean images",
-        ),
-        (
-            {
-                "reverse": {
-                    "biflow": yaml.safe_load(TINY.read_text())["reverse"]["biflow"]
-                    | {"denoising": "none", "perceptual": {"classifier": 0.4}}
-                }
-            },
-            "'reverse.biflow.perceptual' compares clean images",
-        ),
-        (
-            {
-                "reverse": {"biflow": BIFLOW | {"guidance_max": 1.5}},
-                "sampling": {"samplers": ["biflow"], "n_samples": 10, "guidance": 2.0},
-            },
-            "'biflow' is trained with guidance up to 1.5; set 'sampling.guidance' to 1.5, or 'sampling.",
-        ),
-        (
-            {"reverse": {"biflow": BIFLOW, "biflow-naive": BIFLOW | {"guidance_max": 1.0}}},
-            "training-time guidance is defined for hidden alignment; set 'reverse.biflow-naive.guidance_max'",
-        ),
-        (
-            {"reverse": {"biflow": BIFLOW | {"guidance_max": 1.0, "label_drop": 0}}},
-            "set 'reverse.biflow.label_drop' above 0",
-        ),
-        (
-            {
-                "reverse": {"biflow": BIFLOW | {"guidance_max": 1.0, "denoising": "none"}},
-                "sampling": {"samplers": ["jacobi"], "n_samples": 10},
-                "guidance": {},
-            },
-            "the section 'guidance' compares clean images",
-        ),
     ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+    ids=["against the schema", "keys that do not fit"],
 )
 def test_a_bad_experiment_file_is_refused_in_one_sentence(tmp_path, change, sentence):
     config = tmp_path / "tiny.yaml"

@@ -1,27 +1,21 @@
 # Functions that the rules share; the rules themselves are in the other files.
-import dataclasses
 import os
 import re
 import sys
 from os import environ
 from pathlib import Path
 
-import yaml
-
 # Lets a checkout run without being installed, its scripts too, also in an environment made by conda.
 sys.path.insert(0, workflow.basedir)
 SEARCHED = [workflow.basedir, environ.get("PYTHONPATH")]
 environ["PYTHONPATH"] = os.pathsep.join(filter(None, SEARCHED))
 
-from nfbench.config import ExperimentConfig, build, check, read_experiment
-from nfbench.errors import UserError, closest
+from nfbench.errors import UserError
 from nfbench.sample.contestant import contestant
-from nfbench.sample.variants import read_ablations
+from nfbench.sample.experiments import canonical, load_experiments
+from nfbench.sample.vocabulary import read_vocabulary
 
 ROOT = Path(workflow.basedir)
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-ABLATIONS_SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/ablations.schema.yaml").read_text())
-KNOWN_SAMPLERS = SCHEMA["properties"]["sampling"]["properties"]["samplers"]["items"]["enum"]
 SPACES = ["effnet", "classifier"]
 FIGURES = ["samples", "quality_speed", "trajectory", "nearest", "training"]
 FRONT_FIGURES = ["front", "sweeps"]  # of experiments that sweep the iterative inverses' thresholds
@@ -29,80 +23,22 @@ EDITING_FIGURES = ["inpainting", "class_editing"]  # of experiments with the sec
 EDITING_INVERSE = "sequential-static+denoise"  # what the learned reverses are compared with there
 GUIDANCE_FIGURES = ["guidance"]  # of experiments that sweep the scale of guidance
 
-
-def canonical(value):
-    """Sort the keys of nested settings, so that their order in the file starts no rule again."""
-    if isinstance(value, dict):
-        return {key: canonical(value[key]) for key in sorted(value)}
-    return value
-
-
-def load_experiments():
-    """Return {experiment: values, defaults filled in}, each file checked against the schema."""
-    source = ", ".join(str(path) for path in workflow.configfiles)
-    check(config, SCHEMA, source)
-    active = config["experiment"]
-    if len(workflow.configfiles) == 1:  # of several, laid over each other, none gives the name
-        check_name(active, workflow.configfiles[0])
-    names = config.get("experiments", [active])
-    if active not in names:
-        raise UserError(f"{source}: 'experiments' must contain '{active}', the experiment of this file.")
-    loaded = {}
-    others = [config.get(f"{kind}_experiment", active) for kind in ("ablation", "budget")]
-    for name in dict.fromkeys([*names, *others]):
-        path = source if name == active else ROOT / f"config/{name}.yaml"
-        values = config if name == active else read_experiment(path, SCHEMA)
-        check_name(values["experiment"], path if name != active else f"{active}.yaml")
-        check_models(values, path)
-        check_ablations(values, path)
-        check_budget(values, path)
-        loaded[name] = with_variants(canonical(dataclasses.asdict(build(ExperimentConfig, values))))
-    return loaded
-
-
-def with_variants(values):
-    """Add the models that an experiment's ablations train: reverse models BASE@NAME, and flows forward@NAME."""
-    values["flows"] = {"forward": values["forward"]}
-    for name in map(ABLATIONS.model, values["ablations"]):
-        variant = ABLATIONS.variants[name]
-        if variant.trained:
-            base = values["reverse"][ABLATIONS.base]
-            values["reverse"][ABLATIONS.contestant(name)] = canonical(base | variant.reverse)
-        if variant.forward:
-            values["flows"][f"forward@{name}"] = canonical(values["forward"] | variant.forward)
-    return values
+try:
+    VOCABULARY = read_vocabulary(ROOT)
+    EXPERIMENTS = load_experiments(config, workflow.configfiles, ROOT / "config", VOCABULARY)
+except UserError as error:
+    sys.exit(f"error: {error}")
+ABLATIONS = VOCABULARY.ablations
+is_learned = VOCABULARY.is_learned
+is_noisy = VOCABULARY.is_noisy
+iterative_methods = VOCABULARY.iterative_methods
+JOINED = config.get("experiments", [config["experiment"]])  # in table 1, and in the figures
+ABLATED = config.get("ablation_experiment", config["experiment"])  # in tables 2 and 3
 
 
 def base_name(sampler):
     """Return the method of a contestant, without variant and denoising."""
     return contestant(sampler).method
-
-
-def is_learned(sampler):
-    """Tell learned reverses, which have a model of their own, from the inverses that need no training."""
-    return base_name(sampler) in SCHEMA["properties"]["reverse"]["properties"]
-
-
-def is_noisy(sampler):
-    """Tell the samplers whose images carry the flow's noise: they have a denoised form, and are not it."""
-    chosen = contestant(sampler)
-    return not chosen.denoised and f"{chosen.method}+denoise" in KNOWN_SAMPLERS
-
-
-def iterative_methods(values):
-    """Return the methods among an experiment's samplers that stop at a threshold, so that it can be tuned."""
-    tunable = {base_name(name) for name in KNOWN_SAMPLERS if contestant(name).variant == "tuned"}
-    methods = map(base_name, values["sampling"]["samplers"])
-    return [method for method in dict.fromkeys(methods) if method in tunable]
-
-
-try:
-    ABLATIONS = read_ablations(ROOT / "config/ablations.yaml", ABLATIONS_SCHEMA)
-    EXPERIMENTS = load_experiments()
-except UserError as error:
-    sys.exit(f"error: {error}")
-JOINED = config.get("experiments", [config["experiment"]])  # in table 1, and in the figures
-ABLATED = config.get("ablation_experiment", config["experiment"])  # in tables 2 and 3
 
 
 def setting(*keys):
