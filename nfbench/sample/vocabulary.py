@@ -41,7 +41,7 @@ class Vocabulary:
         return contestant(sampler).method in self.learned_methods
 
     def is_noisy(self, sampler: str) -> bool:
-        """Tell the samplers whose images carry the flow's noise: they have a denoised form, another sampler."""
+        """Tell the samplers whose images carry the flow's noise; they have a denoised form beside."""
         chosen = contestant(sampler)
         return not chosen.denoised and f"{chosen.method}+denoise" in self.samplers
 
