@@ -22,6 +22,7 @@ include: "workflow/rules/measure.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/comparisons.smk"
 include: "workflow/rules/budget.smk"
+include: "workflow/rules/page.smk"
 
 
 localrules:
@@ -34,5 +35,6 @@ rule all:
     input:
         "results/table1.csv",
         "results/table1.md",
+        "results/report.html",
         all_figures(),
         editing_tables(JOINED),

@@ -50,6 +50,9 @@ def test_everything_promised_is_there(finished):
     assert rows["residual"].notna().tolist() == [True, True, True, False]
     assert rows["n_samples"].eq(100).all()
     assert (results / "table1.md").read_text().count("\n") > 20
+    page = (results / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 9
+    assert "Quality and speed: tiny" in page
     figures = sorted(path.name for path in (results / "figures/tiny").iterdir())
     names = ["front", "nearest", "quality_speed", "samples", "sweeps", "training", "trajectory"]
     names += ["inpainting", "class_editing"]
@@ -118,7 +121,7 @@ def test_a_changed_setting_runs_what_depends_on_it_and_no_more(finished, tmp_pat
     done = snakemake(finished, "-n", config=config)
     assert done.returncode == 0
     rules = rules_to_run(done.stdout + done.stderr)
-    assert {"measure_quality", "report_table", "join_tables"} <= rules
+    assert {"measure_quality", "report_table", "report_page", "join_tables"} <= rules
     assert not {"train_forward", "train_reverse", "draw_samples", "measure_speed"} & rules
 
 
