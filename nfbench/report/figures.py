@@ -111,12 +111,22 @@ def _quality_panel(axes: Axes, rows: pd.DataFrame, space: str) -> None:
             **series(methods.index(method_of(row))),
             **({"markeredgecolor": "black"} if row["variant"] == "tuned" else {}),
         )
+    best = pareto_front(measured["ms_per_image_batch1"].to_numpy(), measured[f"fd_{space}"].to_numpy())
+    axes.step(*best, where="post", color="0.75", linewidth=0.8, zorder=0, label="Pareto front")
     floor, noisy = rows[f"fd_{space}_floor"].iloc[0], rows[f"fd_{space}_floor_noisy"].iloc[0]
     axes.axhline(floor, color="0.3", linewidth=0.8, linestyle="--", label="real images")
     axes.axhline(noisy, color="0.6", linewidth=0.8, linestyle=":", label="real images + flow noise")
     log_axis(axes.xaxis)
     log_axis(axes.yaxis)
     axes.set(xlabel="latency at batch 1 (ms an image)", ylabel="Fréchet distance")
+
+
+def pareto_front(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the points (n,), (n,) that no other is below and left of, from left to right."""
+    order = np.lexsort((y, x))
+    lowest = np.minimum.accumulate(y[order])
+    kept = order[np.concatenate([[True], lowest[1:] < lowest[:-1]])] if len(order) else order
+    return x[kept], y[kept]
 
 
 def method_of(row: pd.Series) -> str:
