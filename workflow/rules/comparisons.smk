@@ -34,16 +34,9 @@ rule report_comparisons:
 
 
 rule keep_comparisons:
-    """Copy tables 2 and 3, what else the experiment's sections make, and a manifest to where they are committed."""
+    """Copy tables 2 and 3 with their verdicts and a manifest to where they are committed."""
     input:
         tables=expand("results/table{table}{form}", table=[2, 3], form=[".csv", ".md", "_verdicts.csv"]),
-        figures=expand(
-            "results/figures/{experiment}/{figure}.{suffix}",
-            experiment=ABLATED,
-            figure=section_figures(ABLATED),
-            suffix=["png", "pdf"],
-        ),
-        editing=editing_tables([ABLATED]),
         quality=lambda w: expand(
             "results/{experiment}/measure/quality/{sampler}/seed{seed}.json",
             experiment=ABLATED,
@@ -56,7 +49,6 @@ rule keep_comparisons:
             table=[2, 3],
             form=[".csv", ".md", "_verdicts.csv"],
         ),
-        figures=directory("results/reference/{experiment}-{device}/comparison_figures"),
         manifest="results/reference/{experiment}-{device}/comparisons.json",
     log:
         "results/{experiment}/logs/keep_comparisons/{device}.log",
@@ -69,3 +61,34 @@ rule keep_comparisons:
         config=lambda w: EXPERIMENTS[w.experiment],
     script:
         "../scripts/keep_comparisons.py"
+
+
+rule keep_sections:
+    """Copy the figures and tables of an experiment's sections, e.g. guidance, to where they are committed."""
+    input:
+        figures=lambda w: expand(
+            "results/figures/{experiment}/{figure}.{suffix}",
+            experiment=w.experiment,
+            figure=section_figures(w.experiment),
+            suffix=["png", "pdf"],
+        ),
+        tables=lambda w: editing_tables([w.experiment]),
+        measured=lambda w: expand(
+            "results/{experiment}/measure/{section}/seed{seed}.json",
+            experiment=w.experiment,
+            section=[name for name in ("guidance", "editing") if EXPERIMENTS[w.experiment][name]],
+            seed=EXPERIMENTS[w.experiment]["seeds"],
+        ),
+    output:
+        folder=directory("results/reference/{experiment}-{device}/sections"),
+        manifest="results/reference/{experiment}-{device}/sections.json",
+    log:
+        "results/{experiment}/logs/keep_sections/{device}.log",
+    wildcard_constraints:
+        device="cpu|cuda|h100|h200",
+    conda:
+        "../../environment.yml"
+    params:
+        config=lambda w: EXPERIMENTS[w.experiment],
+    script:
+        "../scripts/keep_sections.py"

@@ -1,4 +1,4 @@
-"""Copy tables 2 and 3 and the figures beside them, with a manifest, to where they are committed."""
+"""Copy tables 2 and 3, with a manifest, to where they are committed."""
 
 import shutil
 from pathlib import Path
@@ -11,11 +11,7 @@ with job(snakemake.log[0]) as report:
     measured = {path: read_json(path) for path in snakemake.input.quality}
     for path, quality in measured.items():
         check_device(path, quality["samples"]["provenance"], snakemake.wildcards.device)
-    folder, figures = Path(snakemake.output.manifest).parent, Path(snakemake.output.figures)
-    figures.mkdir(parents=True, exist_ok=True)
-    kept = dict(zip(snakemake.input.tables, map(Path, snakemake.output.tables), strict=True))
-    kept |= {path: figures / Path(path).name for path in snakemake.input.figures}
-    kept |= {path: folder / Path(path).name for path in snakemake.input.editing}
+    kept = dict(zip(snakemake.input.tables, snakemake.output.tables, strict=True))
     for source, target in kept.items():
         with atomic_path(target) as temporary:
             shutil.copyfile(source, temporary)
@@ -25,11 +21,11 @@ with job(snakemake.log[0]) as report:
             "experiment": snakemake.wildcards.experiment,
             "config": snakemake.params.config,
             "config_hash": config_hash(snakemake.params.config),
-            "files": {str(path.relative_to(folder)): sha256_file(path) for path in kept.values()},
+            "files": {Path(path).name: sha256_file(path) for path in kept.values()},
             "measurements": {
                 path: {"sha256": sha256_file(path), "provenance": quality["provenance"]}
                 for path, quality in measured.items()
             },
         },
     )
-    report(f"{len(kept)} files in {folder}")
+    report(f"{len(kept)} files in {Path(snakemake.output.manifest).parent}")
