@@ -118,6 +118,7 @@ class QualityConfig:
     spaces: list[str]
     classifier: ClassifierConfig
     kid_subsets: int = 25
+    half_pairs: int = 10
 
 
 @dataclass(frozen=True)

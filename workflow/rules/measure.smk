@@ -52,7 +52,7 @@ rule measure_quality:
             experiment=w.experiment,
             space=setting("quality", "spaces")(w),
         ),
-        code=FEATURE_CODE,
+        code=FEATURE_CODE + COMPARISON_CODE,
     output:
         "results/{experiment}/measure/quality/{source}/seed{seed}.json",
     log:
@@ -65,6 +65,7 @@ rule measure_quality:
         gpu=1,
     params:
         kid_subsets=setting("quality", "kid_subsets"),
+        half_pairs=setting("quality", "half_pairs"),
         device=setting("device"),
     script:
         "../scripts/measure_quality.py"

@@ -68,6 +68,17 @@ def test_at_infinity_the_bias_of_a_finite_n_is_gone(repeated):
     assert abs(beyond.mean() - truth) < 3 * noise
 
 
+def test_at_four_images_a_feature_nine_tenths_of_the_bias_are_gone_and_not_all():
+    rng, dim = np.random.default_rng(8), 48
+    reference = Statistics(np.zeros(dim), np.eye(dim), 10**9)
+    at_n, beyond = [], []
+    for _ in range(10):
+        x = rng.normal(size=(4 * dim, dim))
+        at_n.append(frechet(statistics(x), reference))
+        beyond.append(frechet_at_infinity(at_n[-1], halves(x, reference, pairs=4))[0])
+    assert 0.85 < 1 - abs(np.mean(beyond)) / np.mean(at_n) < 0.97
+
+
 def test_the_standard_error_is_the_spread_over_sample_sets_or_near_the_floor_up_to_root_two_more(repeated):
     truth, pairs = repeated
     spread = np.std([value for value, _ in pairs], ddof=1)
