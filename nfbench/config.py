@@ -122,6 +122,13 @@ class QualityConfig:
 
 
 @dataclass(frozen=True)
+class LikelihoodConfig:
+    """The likelihood of test images."""
+
+    draws: int = 4
+
+
+@dataclass(frozen=True)
 class FrontConfig:
     """The sweep of the iterative inverses' thresholds, speed against error."""
 
@@ -186,6 +193,7 @@ class ExperimentConfig:
     sampling: SamplingConfig
     quality: QualityConfig
     speed: SpeedConfig
+    likelihood: LikelihoodConfig = field(default_factory=LikelihoodConfig)
     editing: EditingConfig | None = None
     device: str = "auto"
     precision: str = "auto"

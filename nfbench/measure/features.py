@@ -1,4 +1,4 @@
-"""Feature spaces for torch-fidelity: EfficientNet-Lite0, the domain's own classifier, and published networks."""
+"""Feature spaces for torch-fidelity: EfficientNet-Lite0, the domain's own classifier, published networks."""
 
 import time
 from collections.abc import Callable
@@ -149,14 +149,14 @@ _SPACES = {
         _classifier_path,
     ),
     "inception": _Space(
-        "Inception-v3, the space of FID, 2048 features of images resized to 299 pixels; needs a file of weights",
+        "Inception-v3, the space of FID, 2048 features of images resized to 299 pixels; needs its weights",
         published.InceptionExtractor,
         lambda _: published.inception_weights(),
         published.INCEPTION_LAYER,
         published.INCEPTION_LOGITS,
     ),
     "dinov2": _Space(
-        "DINOv2 ViT-L/14, 1024 features of images resized to 224 pixels; needs a file of weights and its code",
+        "DINOv2 ViT-L/14, 1024 features of images resized to 224 pixels; needs its weights and code",
         published.DinoExtractor,
         lambda _: published.dino_weights(),
         published.DINO_LAYER,

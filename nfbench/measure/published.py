@@ -91,9 +91,7 @@ class DinoExtractor(FeatureExtractorDinoV2):
         FeatureExtractorBase.__init__(self, name, features_list)
         self.feature_extractor_internal_dtype = torch.float32
         folder, path = dino_code(), dino_weights()
-        os.environ.setdefault(
-            "XFORMERS_DISABLED", "1"
-        )  # its attention needs a GPU; torch-fidelity does so too
+        os.environ.setdefault("XFORMERS_DISABLED", "1")  # it needs a GPU; torch-fidelity does the same
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="xFormers is")
             self.model = torch.hub.load(str(folder), DINO_MODEL, source="local", pretrained=False)

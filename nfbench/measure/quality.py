@@ -191,7 +191,7 @@ def precision_recall(
 
 
 def inception_score(logits: np.ndarray, splits: int = 10) -> tuple[float, float]:
-    """Return the Inception score (arXiv:1606.03498) of Inception's logits, (n, 1008): mean and std over splits.
+    """Return the Inception score (arXiv:1606.03498) of logits (n, 1008): its mean and std over splits.
 
     Raises:
         ValueError: fewer images than splits, or a value that is not finite.

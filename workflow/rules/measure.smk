@@ -78,7 +78,7 @@ rule measure_inversion:
         samples="results/{experiment}/sample/{sampler}/seed{seed}.npz",
         unclamped="results/{experiment}/sample/{sampler}/seed{seed}.npy",
         truth=true_inverse_of,
-        code=library("nfbench/measure/inversion.py") + FLOW_CODE + DATA_CODE,
+        code=library("nfbench/measure/inversion.py", "nfbench/measure/intervals.py") + FLOW_CODE + DATA_CODE,
     output:
         "results/{experiment}/measure/inversion/{sampler}/seed{seed}.json",
     log:
@@ -123,7 +123,7 @@ rule measure_reconstruction:
 
 
 rule measure_likelihood:
-    """Compute the forward flow's likelihood of test images."""
+    """Compute the forward flow's likelihood of test images, with several draws of the noise on them."""
     input:
         flow="results/{experiment}/forward/seed{seed}.safetensors",
         code=library("nfbench/measure/likelihood.py", "baselines/tarflow/training.py") + FLOW_CODE + DATA_CODE,
@@ -137,6 +137,7 @@ rule measure_likelihood:
         gpu=1,
     params:
         data=setting("data"),
+        draws=setting("likelihood", "draws"),
         device=setting("device"),
     script:
         "../scripts/measure_likelihood.py"

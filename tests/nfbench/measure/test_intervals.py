@@ -1,4 +1,4 @@
-"""Intervals over samples: the nominal share of them holds the expected value, on Gaussians of known distance."""
+"""Intervals over samples hold the expected value as often as they claim, on Gaussians of known distance."""
 
 import math
 

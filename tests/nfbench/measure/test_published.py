@@ -1,4 +1,4 @@
-"""Published networks as feature spaces: torch-fidelity's numbers, with random weights, and what is missing."""
+"""Published networks as feature spaces: torch-fidelity's numbers with random weights, and missing files."""
 
 import re
 from pathlib import Path
@@ -90,9 +90,8 @@ def test_inception_s_score_is_torch_fidelity_s(inception: Path, images: np.ndarr
 
 
 def test_distances_and_score_are_taken_from_the_layers_that_torch_fidelity_takes():
-    layers = {
-        m: InceptionExtractor.get_default_feature_layer_for_metric(m) for m in ("fid", "kid", "prc", "isc")
-    }
+    layer_of = InceptionExtractor.get_default_feature_layer_for_metric
+    layers = {metric: layer_of(metric) for metric in ("fid", "kid", "prc", "isc")}
     assert layers == dict.fromkeys(("fid", "kid", "prc"), INCEPTION_LAYER) | {"isc": INCEPTION_LOGITS}
     assert DinoExtractor.get_default_feature_layer_for_metric("fid") == DINO_LAYER
 
