@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from scipy import stats
@@ -25,6 +25,11 @@ class Interval:
     high: float
     standard_error: float
     level: float = LEVEL
+
+
+def as_json(interval: Interval | None) -> dict[str, float] | None:
+    """Return an interval as a dictionary, None where there is none."""
+    return None if interval is None else asdict(interval)
 
 
 def student(centre: float, standard_error: float, degrees: float, level: float = LEVEL) -> Interval:

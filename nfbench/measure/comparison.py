@@ -1,6 +1,5 @@
 """All that is said of one sample set against the reference in one feature space, with its intervals."""
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from nfbench.measure.quality import (
     rank_deficient,
     statistics,
 )
-from nfbench.student import Interval
+from nfbench.student import as_json
 
 
 def compare(
@@ -80,11 +79,6 @@ def compare(
             "kid": as_json(kid_range),
         },
     }
-
-
-def as_json(interval: Interval | None) -> dict[str, float] | None:
-    """Return an interval as a dictionary, None where there is none."""
-    return None if interval is None else dataclasses.asdict(interval)
 
 
 def _inception_score(logits: np.ndarray | None) -> dict[str, float]:

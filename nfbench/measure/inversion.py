@@ -7,8 +7,8 @@ from torch import Tensor
 
 from nfbench.data.pixels import to_uint8
 
-# A difference of more grey levels, of 255, in any pixel counts as visible. Work on attacks against classifiers
-# holds changes of up to 8 to be hard to see (arXiv:1706.06083, on CIFAR-10); in [-1, 1] units it is 0.063.
+# A difference of more grey levels, of 255, in any pixel counts as visible. Work on attacks against
+# classifiers holds changes of up to 8 to be hard to see (arXiv:1706.06083, on CIFAR-10).
 VISIBLE_LEVELS = 8
 
 

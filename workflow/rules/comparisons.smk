@@ -14,10 +14,8 @@ rule report_comparisons:
             seed=EXPERIMENTS[ABLATED]["seeds"],
         ),
         curves=lambda w: curves_of(compared(w.table)),
-        code=library(*(
-                f"nfbench/report/{name}.py"
-                for name in ("ablations", "comparisons", "over_samples", "tables")
-            )
+        code=library(
+            *(f"nfbench/report/{name}.py" for name in ("ablations", "comparisons", "over_samples", "tables"))
         ),
     output:
         csv="results/table{table}.csv",

@@ -78,7 +78,9 @@ rule measure_inversion:
         samples="results/{experiment}/sample/{sampler}/seed{seed}.npz",
         unclamped="results/{experiment}/sample/{sampler}/seed{seed}.npy",
         truth=true_inverse_of,
-        code=library("nfbench/measure/inversion.py", "nfbench/measure/intervals.py") + FLOW_CODE + DATA_CODE,
+        code=library("nfbench/measure/inversion.py", "nfbench/measure/intervals.py", "nfbench/student.py")
+        + FLOW_CODE
+        + DATA_CODE,
     output:
         "results/{experiment}/measure/inversion/{sampler}/seed{seed}.json",
     log:

@@ -11,13 +11,13 @@ from nfbench.device import resolve_device
 from nfbench.errors import UserError
 from nfbench.files import write_json
 from nfbench.job import job
-from nfbench.measure.comparison import as_json
 from nfbench.measure.intervals import bootstrap_mean
 from nfbench.measure.inversion import VISIBLE_LEVELS, finite_mean, mse_per_image, visibly_off
 from nfbench.provenance import provenance
 from nfbench.sample.contestant import contestant
 from nfbench.sample.sample_set import batches, read_draw, read_sample_set
 from nfbench.sample.sampler import entry
+from nfbench.student import as_json
 
 BATCH_SIZE = 500
 

@@ -6,12 +6,13 @@ from nfbench.device import resolve_device
 from nfbench.files import write_json
 from nfbench.job import job
 from nfbench.measure.classifier import load_classifier, predict
-from nfbench.measure.comparison import as_json, compare
+from nfbench.measure.comparison import compare
 from nfbench.measure.features import extract_with_logits, weights_sha256
 from nfbench.measure.intervals import bootstrap_mean
 from nfbench.measure.quality import read_reference
 from nfbench.provenance import provenance
 from nfbench.sample.sample_set import read_sample_set
+from nfbench.student import as_json
 
 with job(snakemake.log[0], snakemake.threads) as report:
     device = resolve_device(snakemake.params.device)
