@@ -118,6 +118,14 @@ class QualityConfig:
     spaces: list[str]
     classifier: ClassifierConfig
     kid_subsets: int = 25
+    half_pairs: int = 10
+
+
+@dataclass(frozen=True)
+class LikelihoodConfig:
+    """The likelihood of test images."""
+
+    draws: int = 4
 
 
 @dataclass(frozen=True)
@@ -185,6 +193,7 @@ class ExperimentConfig:
     sampling: SamplingConfig
     quality: QualityConfig
     speed: SpeedConfig
+    likelihood: LikelihoodConfig = field(default_factory=LikelihoodConfig)
     editing: EditingConfig | None = None
     device: str = "auto"
     precision: str = "auto"

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from baselines.tarflow.model import TarFlow, TarFlowSpec
 from nfbench.config import ForwardConfig
 from nfbench.data.datasets import Dataset, Splits
-from nfbench.data.noise import latent_noise
-from nfbench.data.pixels import to_float
+from nfbench.data.noise import latent_noise, uniform_noise
+from nfbench.data.pixels import dequantise, to_float
 from nfbench.errors import UserError
-from nfbench.measure.likelihood import nll_nats_per_dim
+from nfbench.measure.likelihood import bits_per_dim, nll_nats_per_dim
 
 VALIDATION_IMAGES = 1000
 
@@ -67,22 +67,50 @@ def likelihood_loss(label_drop: float) -> Callable[[nn.Module, Tensor, Tensor, t
     return loss
 
 
-@torch.no_grad()
-def held_out_nll(flow: TarFlow, data: Dataset, batch_size: int = 500) -> Tensor:
+def held_out_nll(flow: TarFlow, data: Dataset, batch_size: int = 500, seed: int = 0) -> Tensor:
     """Return the NLL per image, (N,), in nats per dimension with 1/2 ln 2 pi, at the training noise.
 
-    Image i's noise depends on i alone, so that every flow is given the same images.
+    Image i's noise depends on the seed and i alone, so that every flow is given the same images.
     """
+
+    def noisy(images: Tensor, indices: range) -> Tensor:
+        x = to_float(images)
+        noise = latent_noise(seed, indices, x.shape[1:], stream="forward-noise").to(x.dtype)
+        return x + flow.spec.sigma * noise
+
+    return _held_out(flow, data, batch_size, noisy, nll_nats_per_dim)
+
+
+def held_out_bits(flow: TarFlow, data: Dataset, batch_size: int = 500, seed: int = 0) -> Tensor:
+    """Return the bits per dimension of each clean image, (N,), uniformly dequantised.
+
+    Image i's u depends on the seed and i alone. For a flow trained with Gaussian noise see `bits_limit`.
+    """
+
+    def spread(images: Tensor, indices: range) -> Tensor:
+        return dequantise(images, uniform_noise(seed, indices, images.shape[1:]).float())
+
+    return _held_out(flow, data, batch_size, spread, bits_per_dim)
+
+
+@torch.no_grad()
+def _held_out(
+    flow: TarFlow,
+    data: Dataset,
+    batch_size: int,
+    prepare: Callable[[Tensor, range], Tensor],
+    measure: Callable[[Tensor, Tensor, Tensor], Tensor],
+) -> Tensor:
+    """Return a likelihood per image, (N,): `measure` of the flow's code of prepared 8-bit images."""
     device = flow.var.device
     per_image = []
     for start in range(0, len(data), batch_size):
-        chosen = slice(start, start + batch_size)
-        x = to_float(data.images[chosen])
-        indices = range(start, start + len(x))
-        noise = latent_noise(0, indices, x.shape[1:], stream="forward-noise").to(x.dtype)
-        y = torch.from_numpy(data.labels[chosen]).to(device)
-        code = flow.encode((x + flow.spec.sigma * noise).to(device), y)
-        per_image.append(nll_nats_per_dim(code.z, code.logdet, flow.var).cpu())
+        indices = range(start, min(len(data), start + batch_size))
+        images, labels = (
+            torch.from_numpy(part[indices.start : indices.stop].copy()) for part in (data.images, data.labels)
+        )
+        code = flow.encode(prepare(images, indices).to(device), labels.to(device))
+        per_image.append(measure(code.z, code.logdet, flow.var).cpu())
     return torch.cat(per_image)
 
 

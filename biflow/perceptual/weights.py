@@ -1,17 +1,11 @@
-"""Files of weights that the user puts into torch's folder; nothing is downloaded."""
+"""Files of weights that distances need; see `nfbench.weights`."""
 
-import pickle
 from pathlib import Path
-from typing import Any
 
-import torch
+from nfbench import weights
+from nfbench.weights import checkpoint_folder, read_weights
 
-from nfbench.errors import UserError
-
-
-def checkpoint_folder() -> Path:
-    """Return where torch keeps weights, $TORCH_HOME/hub/checkpoints."""
-    return Path(torch.hub.get_dir()) / "checkpoints"
+__all__ = ["checkpoint_folder", "find_weights", "read_weights"]
 
 
 def find_weights(url: str, distance: str) -> Path:
@@ -24,20 +18,4 @@ def find_weights(url: str, distance: str) -> Path:
     Raises:
         UserError: it is not there.
     """
-    path = checkpoint_folder() / url.rsplit("/", 1)[1]
-    if not path.is_file():
-        raise UserError(f"The distance '{distance}' needs {path}; download it from {url} and put it there.")
-    return path
-
-
-def read_weights(path: Path) -> dict[str, Any]:
-    """Read what `torch.save` wrote, tensors only.
-
-    Raises:
-        UserError: the file is corrupt or holds something else.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "it ends too early"
-        raise UserError(f"{path} is corrupt ({reason}); delete it and download it again.") from None
+    return weights.find_weights(url, f"The distance '{distance}'")

@@ -1,4 +1,4 @@
-"""Feature spaces for torch-fidelity: EfficientNet-Lite0 and the domain's own classifier."""
+"""Feature spaces for torch-fidelity: EfficientNet-Lite0, the domain's own classifier, published networks."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from nfbench.errors import UserError, closest
 from nfbench.files import sha256_file
 from nfbench.job import progress
 from nfbench.measure import classifier as domain
-from nfbench.measure import efficientnet
+from nfbench.measure import efficientnet, published
 
 LAYER = "features"  # the one layer that each of our extractors offers
 
@@ -124,6 +124,8 @@ class _Space:
     summary: str
     extractor: type[FeatureExtractorBase]
     weights: Callable[[str | Path | None], Path]
+    layer: str = LAYER
+    logits: str | None = None  # the layer of the Inception score, where that is defined
 
 
 def _classifier_path(path: str | Path | None) -> Path:
@@ -145,6 +147,19 @@ _SPACES = {
         "a small classifier trained on the data set's own training part, 64 features",
         ClassifierExtractor,
         _classifier_path,
+    ),
+    "inception": _Space(
+        "Inception-v3, the space of FID, 2048 features of images resized to 299 pixels; needs its weights",
+        published.InceptionExtractor,
+        lambda _: published.inception_weights(),
+        published.INCEPTION_LAYER,
+        published.INCEPTION_LOGITS,
+    ),
+    "dinov2": _Space(
+        "DINOv2 ViT-L/14, 1024 features of images resized to 224 pixels; needs its weights and code",
+        published.DinoExtractor,
+        lambda _: published.dino_weights(),
+        published.DINO_LAYER,
     ),
 }
 
@@ -229,32 +244,58 @@ def extract(
         report: takes a line of progress now and then.
 
     Returns:
-        float32, (N, 1280) for "effnet" and (N, 64) for "classifier".
+        float32, (N, dim): 1280 for "effnet", 64 for "classifier", 2048 for "inception", 1024 for "dinov2".
 
     Raises:
         UserError: no such space, or its weights are missing or corrupt.
         ValueError: no images, wrong images, or features that are not finite.
     """
+    return extract_with_logits(
+        space, images, classifier=classifier, device=device, batch_size=batch_size, report=report
+    )[0]
+
+
+def extract_with_logits(
+    space: str,
+    images: np.ndarray,
+    *,
+    classifier: str | Path | None = None,
+    device: torch.device | str = "cpu",
+    batch_size: int = BATCH_SIZE,
+    report: Callable[[str], None] = lambda line: None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Compute features as `extract`, and in the same pass the logits of the Inception score.
+
+    Returns:
+        Features, and logits (N, 1008), None in spaces where that score is not defined.
+    """
     name, device = extractor_name(space), torch.device(device)
     data = ImageDataset(images)
     if len(data) == 0:
         raise ValueError("there are no images to extract features from")
+    layers = [layer for layer in (_SPACES[space].layer, _SPACES[space].logits) if layer]
     cuda = device.type == "cuda"
     options = {"feature_extractor_weights_path": classifier, "verbose": False}
+    chunks: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
     with torch.cuda.device(device) if cuda else nullcontext(), domain.full_precision():
-        extractor = create_feature_extractor(name, [LAYER], cuda=cuda, **options)
-        chunks = []
+        extractor = create_feature_extractor(name, layers, cuda=cuda, **options)
         started = time.monotonic()
         for start in range(0, len(data), IMAGES_PER_REPORT):
             chunk = Subset(data, range(start, min(len(data), start + IMAGES_PER_REPORT)))
             features = get_featuresdict_from_dataset(
                 chunk, extractor, batch_size, cuda=cuda, save_cpu_ram=True, verbose=False
             )
-            chunks.append(features[LAYER].numpy())
+            for layer in layers:
+                chunks[layer].append(features[layer].numpy())
             report(f"{space} features  {progress(start + len(chunk), len(data), started)}")
-    features = np.concatenate(chunks)
-    if not np.isfinite(features).all():
-        bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    found = [_finite(space, np.concatenate(chunks[layer])) for layer in layers]
+    return found[0], (found[1] if len(found) > 1 else None)
+
+
+def _finite(space: str, features: np.ndarray) -> np.ndarray:
+    """Return the features (N, dim); raise where an image's are not finite."""
+    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if len(bad):
         raise ValueError(f"{space} features of {len(bad)} images, first {bad[0]}, are not finite")
     return features
 

@@ -5,6 +5,12 @@ import math
 import torch
 from torch import Tensor
 
+from nfbench.data.pixels import to_uint8
+
+# A difference of more grey levels, of 255, in any pixel counts as visible. Work on attacks against
+# classifiers holds changes of up to 8 to be hard to see (arXiv:1706.06083, on CIFAR-10).
+VISIBLE_LEVELS = 8
+
 
 def mse_per_image(a: Tensor, b: Tensor) -> Tensor:
     """Return the mean squared difference of every pair of images, in [-1, 1] units squared.
@@ -44,3 +50,26 @@ def finite_mean(per_image: Tensor) -> tuple[float, int]:
     finite = per_image[per_image.isfinite()]
     mean = finite.mean().item() if len(finite) else math.nan
     return mean, len(per_image) - len(finite)
+
+
+def visibly_off(images: Tensor, truth: Tensor, levels: int = VISIBLE_LEVELS) -> Tensor:
+    """Tell which images differ from the true ones by more than `levels` grey levels in some pixel.
+
+    Both are compared as they are stored and seen, clamped and rounded to 8 bits, so that what an inverse does
+    outside [-1, 1] is no error. An MSE hides a few images that went wrong; their share does not.
+
+    Args:
+        images: (B, c, H, W), nominally in [-1, 1].
+        truth: same shape.
+
+    Returns:
+        bool, (B,); true where either image holds a value that is not finite.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if images.shape != truth.shape or images.ndim != 4:
+        raise ValueError(f"cannot compare {tuple(images.shape)} with {tuple(truth.shape)} image by image")
+    finite = torch.isfinite(images).flatten(1).all(dim=1) & torch.isfinite(truth).flatten(1).all(dim=1)
+    shown, true = (to_uint8(x.masked_fill(~finite[:, None, None, None], 0))[0].int() for x in (images, truth))
+    return ((shown - true).abs().flatten(1).amax(dim=1) > levels) | ~finite

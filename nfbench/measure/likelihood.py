@@ -6,9 +6,12 @@ is the mean nll_nats_per_dim without its constant 1/2 ln 2 pi.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from nfbench.files import finite_or_none
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 LOG_128 = math.log(128)
@@ -61,3 +64,33 @@ def bits_limit(sigma: float) -> float:
     [1/2 ln(2 pi sigma^2) + ln 128] / ln 2: its density is a convolution with that Gaussian.
     """
     return (HALF_LOG_TWO_PI + math.log(sigma) + LOG_128) / math.log(2)
+
+
+def over_draws(per_image: Tensor) -> dict[str, Any]:
+    """Summarise a likelihood that was taken several times, with other noise on the same images.
+
+    The two errors answer different questions and are not added. Over images: what another test set would
+    change, the noise left in each image's mean included. Over draws: what other noise on these images would.
+
+    Args:
+        per_image: one row a draw, (draws, N).
+
+    Returns:
+        mean, standard_error_images, standard_error_draws, draws and n, JSON-able; None where a value is not
+        finite or one draw, or one image, has no spread.
+    """
+    draws, n = per_image.shape
+    images, means = per_image.double().mean(dim=0), per_image.double().mean(dim=1)
+    return {
+        "mean": finite_or_none(images.mean().item()),
+        "standard_error_images": _standard_error(images),
+        "standard_error_draws": _standard_error(means),
+        "draws": draws,
+        "n": n,
+    }
+
+
+def _standard_error(values: Tensor) -> float | None:
+    if len(values) < 2:
+        return None
+    return finite_or_none((values.std() / math.sqrt(len(values))).item())

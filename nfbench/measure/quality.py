@@ -7,7 +7,6 @@ features.
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,14 +15,26 @@ from torch_fidelity.metric_fid import (
     fid_features_to_statistics,
     fid_statistics_to_metric,
 )
+from torch_fidelity.metric_isc import (
+    KEY_METRIC_ISC_MEAN,
+    KEY_METRIC_ISC_STD,
+    isc_features_to_metric,
+)
 from torch_fidelity.metric_kid import (
     KEY_METRIC_KID_MEAN,
     KEY_METRIC_KID_STD,
     kid_features_to_metric,
 )
+from torch_fidelity.metric_prc import (
+    KEY_METRIC_PRECISION,
+    KEY_METRIC_RECALL,
+    prc_features_to_metric,
+)
 
 from nfbench.errors import UserError
 from nfbench.files import atomic_path
+
+NEIGHBOURS = 3  # whose distance is the reach of an image, in precision and recall
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +154,54 @@ def kid(
     return result[KEY_METRIC_KID_MEAN], result[KEY_METRIC_KID_STD]
 
 
+def precision_recall(
+    features: np.ndarray, reference: np.ndarray, *, neighbours: int = NEIGHBOURS, seed: int = 2020
+) -> tuple[float, float]:
+    """Return precision and recall of samples' features (arXiv:1904.06991, eq. 1 and 2), each 0 to 1.
+
+    Precision is the share of samples within the reach of a reference image, its k-th neighbour's distance;
+    recall the share of reference images within the reach of a sample. Both depend on both numbers of images,
+    so the larger set is thinned at random to the smaller: rows compare at equal n only.
+
+    Args:
+        features: (n, dim).
+        reference: (n_reference, dim).
+        neighbours: k, 3 as in the paper.
+        seed: of the choice from the larger set.
+
+    Raises:
+        ValueError: too few images to have k neighbours, or a value that is not finite.
+    """
+    n = min(len(features), len(reference))
+    if n <= neighbours:
+        raise ValueError(f"{n} images have no {neighbours} neighbours each")
+    if not (np.isfinite(features).all() and np.isfinite(reference).all()):
+        raise ValueError("features are not finite; leave the cell empty and give the reason")
+    rng = np.random.default_rng(seed)
+    pair = [
+        part if len(part) == n else part[rng.permutation(len(part))[:n]] for part in (features, reference)
+    ]
+    found = prc_features_to_metric(
+        *(torch.from_numpy(part) for part in pair),
+        prc_neighborhood=neighbours,
+        save_cpu_ram=True,  # distances in pieces
+        verbose=False,
+    )
+    return found[KEY_METRIC_PRECISION], found[KEY_METRIC_RECALL]
+
+
+def inception_score(logits: np.ndarray, splits: int = 10) -> tuple[float, float]:
+    """Return the Inception score (arXiv:1606.03498) of logits (n, 1008): its mean and std over splits.
+
+    Raises:
+        ValueError: fewer images than splits, or a value that is not finite.
+    """
+    if len(logits) < splits or not np.isfinite(logits).all():
+        raise ValueError(f"no score of logits {logits.shape}: too few for {splits} splits, or not finite")
+    found = isc_features_to_metric(torch.from_numpy(logits), splits=splits)
+    return found[KEY_METRIC_ISC_MEAN], found[KEY_METRIC_ISC_STD]
+
+
 def write_reference(
     path: str | Path,
     features: np.ndarray,
@@ -195,27 +254,3 @@ def read_reference(path: str | Path, *, expect_weights_sha256: str | None = None
             f" '{reference.space}' than the samples; delete it and run snakemake again."
         )
     return reference
-
-
-def compare(features: np.ndarray, reference: Reference, *, kid_subsets: int = 50) -> dict[str, Any]:
-    """Return the Frechet and kernel distances of samples' features (n, dim) to the reference.
-
-    The dictionary is JSON-able and holds what the numbers depend on: both n, the feature dimension,
-    KID's subset size, the hashes of the reference's images and of the network's weights.
-    """
-    n, dim = features.shape
-    subset_size = min(kid_subset_size(n), len(reference.features))
-    kid_mean, kid_std = kid(features, reference.features, subset_size=subset_size, subsets=kid_subsets)
-    return {
-        "frechet": frechet(statistics(features), reference.statistics),
-        "kid": kid_mean,
-        "kid_std_over_subsets": kid_std,
-        "kid_subset_size": subset_size,
-        "kid_subsets": kid_subsets,
-        "n": n,
-        "n_reference": reference.statistics.n,
-        "dim": dim,
-        "rank_deficient": rank_deficient(min(n, reference.statistics.n), dim),
-        "reference_sha256": reference.data_sha256,
-        "weights_sha256": reference.weights_sha256,
-    }

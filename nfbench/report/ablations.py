@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from nfbench.report.comparisons import Comparison, compare, verdict
+from nfbench.report.over_samples import check_comparable
 from nfbench.report.tables import (
     Floors,
     commits,
@@ -94,7 +95,12 @@ def comparison_table(
         arms: the rows; the base is one of them.
         base: what every row is compared with: effects are the row's value minus the base's.
         floors: of real test images at the same n.
+
+    Raises:
+        UserError: sample sets were not measured alike, see `check_comparable`.
     """
+    measured = {arm.contestant: arm.quality for arm in arms}
+    check_comparable(measured | {"floor": floors.clean, "floor-noisy": floors.noisy})
     rows = [
         {
             **_identity(experiment, arm),

@@ -15,7 +15,12 @@ from nfbench.report.style import PAGE_WIDTH, series
 from nfbench.sample.contestant import contestant
 from nfbench.sample.sampler import entry
 
-SPACE_TITLES = {"effnet": "EfficientNet-Lite0 features", "classifier": "domain classifier features"}
+SPACE_TITLES = {
+    "effnet": "EfficientNet-Lite0 features",
+    "classifier": "domain classifier features",
+    "inception": "Inception-v3 features (FID)",
+    "dinov2": "DINOv2 features",
+}
 
 
 def show_image(axes: Axes, image: np.ndarray) -> None:

@@ -4,7 +4,7 @@ A cell that was not measured is empty, never zero.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pandas as pd
 
 from nfbench.errors import UserError
 from nfbench.files import atomic_path
+from nfbench.report.over_samples import INTERVAL_COLUMNS, check_comparable, interval_cells
 from nfbench.report.speedups import with_speedups
 from nfbench.sample.contestant import contestant
 from nfbench.sample.sampler import entry
@@ -32,6 +33,7 @@ COLUMNS = (
     *("speedup_batch1", "speedup_batch64", "speedup_baseline"),
     *("non_finite", "clipped", "n_samples", "n_reference", "seeds", "notes"),
     *("device", "precision", "commit"),
+    *INTERVAL_COLUMNS,
 )
 
 
@@ -57,10 +59,17 @@ class Measured:
 
 @dataclass(frozen=True)
 class Floors:
-    """Quality of real test images at the samplers' n, one item a seed: as they are, and with noise."""
+    """Quality of images that no model drew, at the samplers' n, one item a seed.
+
+    Attributes:
+        clean: of real test images as they are.
+        noisy: of the same with the flow's noise.
+        anchor: of the mean image of each class, far above any sampler worth the name.
+    """
 
     clean: list[dict[str, Any]]
     noisy: list[dict[str, Any]]
+    anchor: list[dict[str, Any]] = field(default_factory=list)
 
 
 def mean(values: list[float | None]) -> float | None:
@@ -80,7 +89,14 @@ def spread(values: list[float | None]) -> float | None:
 def table(
     experiment: str, samplers: list[Measured], floors: Floors, likelihood: list[dict[str, Any]]
 ) -> pd.DataFrame:
-    """Return the rows of one experiment."""
+    """Return the rows of one experiment.
+
+    Raises:
+        UserError: sample sets were not measured alike, see `check_comparable`.
+    """
+    measured = {sampler.contestant: sampler.quality for sampler in samplers}
+    measured |= {"floor": floors.clean, "floor-noisy": floors.noisy, "class-means": floors.anchor}
+    check_comparable(measured)
     rows = [_row(experiment, sampler, floors, likelihood) for sampler in samplers]
     return with_speedups(pd.DataFrame(rows)).reindex(columns=list(COLUMNS))
 
@@ -108,6 +124,7 @@ def _row(
         "label_accuracy_real": mean([floor["label_accuracy"] for floor in floors.clean]),
         "inversion_mse": mean([row["inversion_mse"] for row in measured.inversion]),
         "residual": mean([row["residual"] for row in measured.inversion]),
+        "inversion_visible_share": mean([row.get("visible_share") for row in measured.inversion]),
         "reconstruction_mse": mean([row[reconstruction] for row in measured.reconstruction]),
         "nll_nats_per_dim": mean([row["nll_nats_per_dim"] for row in likelihood]),
         "nll_limit": mean([row["nll_limit"] for row in likelihood]),
@@ -151,6 +168,7 @@ def distances(quality: list[dict[str, Any]], floors: Floors) -> dict[str, Any]:
             f"fd_{space}_floor": mean(values(floors.clean, space, "frechet")),
             f"fd_{space}_floor_noisy": mean(values(floors.noisy, space, "frechet")),
             "n_reference": floor["n_reference"],
+            **interval_cells(quality, floors.anchor, space),
         }
         if space == "effnet":
             cells |= {

@@ -19,6 +19,7 @@ SECTIONS = {
     "forward": config.ForwardConfig,
     "sampling": config.SamplingConfig,
     "quality": config.QualityConfig,
+    "likelihood": config.LikelihoodConfig,
     "guidance": config.GuidanceConfig,
     "speed": config.SpeedConfig,
     "editing": config.EditingConfig,

@@ -16,7 +16,7 @@ from nfbench.sample.experiments import canonical, load_experiments
 from nfbench.sample.vocabulary import read_vocabulary
 
 ROOT = Path(workflow.basedir)
-SPACES = ["effnet", "classifier"]
+SPACES = ["effnet", "classifier", "inception", "dinov2"]
 FIGURES = ["samples", "quality_speed", "trajectory", "nearest", "training"]
 FRONT_FIGURES = ["front", "sweeps"]  # of experiments that sweep the iterative inverses' thresholds
 EDITING_FIGURES = ["inpainting", "class_editing"]  # of experiments with the section editing
@@ -82,7 +82,11 @@ FEATURE_CODE = library(
     "nfbench/measure/features.py",
     "nfbench/measure/efficientnet.py",
     "nfbench/measure/classifier.py",
+    "nfbench/measure/published.py",
     "nfbench/measure/quality.py",
+)
+COMPARISON_CODE = library(
+    "nfbench/measure/comparison.py", "nfbench/measure/intervals.py", "nfbench/student.py"
 )
 EDITING_CODE = library("biflow/editing.py", "biflow/held_out_edits.py", "nfbench/measure/editing.py")
 REPORT_CODE = library("nfbench/report/*.py")
@@ -101,7 +105,7 @@ SAMPLERS |= UNDENOISED
 ITERATIVE = {method for values in EXPERIMENTS.values() for method in iterative_methods(values)}
 METHODS = {method for values in EXPERIMENTS.values() for method in values["reverse"]}
 FLOWS = {flow for values in EXPERIMENTS.values() for flow in values["flows"]}
-FLOORS = {"floor", "floor-noisy"}
+FLOORS = {"floor", "floor-noisy", "class-means"}
 
 
 wildcard_constraints:

@@ -14,7 +14,9 @@ rule report_comparisons:
             seed=EXPERIMENTS[ABLATED]["seeds"],
         ),
         curves=lambda w: curves_of(compared(w.table)),
-        code=library(*(f"nfbench/report/{name}.py" for name in ("ablations", "comparisons", "tables"))),
+        code=library(
+            *(f"nfbench/report/{name}.py" for name in ("ablations", "comparisons", "over_samples", "tables"))
+        ),
     output:
         csv="results/table{table}.csv",
         verdicts="results/table{table}_verdicts.csv",

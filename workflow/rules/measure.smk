@@ -52,7 +52,7 @@ rule measure_quality:
             experiment=w.experiment,
             space=setting("quality", "spaces")(w),
         ),
-        code=FEATURE_CODE,
+        code=FEATURE_CODE + COMPARISON_CODE,
     output:
         "results/{experiment}/measure/quality/{source}/seed{seed}.json",
     log:
@@ -65,6 +65,7 @@ rule measure_quality:
         gpu=1,
     params:
         kid_subsets=setting("quality", "kid_subsets"),
+        half_pairs=setting("quality", "half_pairs"),
         device=setting("device"),
     script:
         "../scripts/measure_quality.py"
@@ -77,7 +78,9 @@ rule measure_inversion:
         samples="results/{experiment}/sample/{sampler}/seed{seed}.npz",
         unclamped="results/{experiment}/sample/{sampler}/seed{seed}.npy",
         truth=true_inverse_of,
-        code=library("nfbench/measure/inversion.py") + FLOW_CODE + DATA_CODE,
+        code=library("nfbench/measure/inversion.py", "nfbench/measure/intervals.py", "nfbench/student.py")
+        + FLOW_CODE
+        + DATA_CODE,
     output:
         "results/{experiment}/measure/inversion/{sampler}/seed{seed}.json",
     log:
@@ -122,7 +125,7 @@ rule measure_reconstruction:
 
 
 rule measure_likelihood:
-    """Compute the forward flow's likelihood of test images."""
+    """Compute the forward flow's likelihood of test images, with several draws of the noise on them."""
     input:
         flow="results/{experiment}/forward/seed{seed}.safetensors",
         code=library("nfbench/measure/likelihood.py", "baselines/tarflow/training.py") + FLOW_CODE + DATA_CODE,
@@ -136,6 +139,7 @@ rule measure_likelihood:
         gpu=1,
     params:
         data=setting("data"),
+        draws=setting("likelihood", "draws"),
         device=setting("device"),
     script:
         "../scripts/measure_likelihood.py"

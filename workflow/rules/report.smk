@@ -4,7 +4,7 @@ rule report_table:
         quality=measured("quality", samplers),
         floors=per_seed(
             "results/{experiment}/measure/quality/{floor}/seed{seed}.json",
-            floor=["floor", "floor-noisy"],
+            floor=["floor", "floor-noisy", "class-means"],
         ),
         inversion=measured("inversion", undenoised),
         reconstruction=measured("reconstruction", learned_methods),
@@ -14,7 +14,11 @@ rule report_table:
             experiment=w.experiment,
             sampler=samplers(w),
         ),
-        code=library("nfbench/report/tables.py", "nfbench/report/speedups.py", "nfbench/measure/speed.py"),
+        code=library(
+            *(f"nfbench/report/{name}.py" for name in ("over_samples", "speedups", "tables")),
+            "nfbench/measure/speed.py",
+            "nfbench/student.py",
+        ),
     output:
         csv="results/{experiment}/report/table1.csv",
     log:

@@ -104,12 +104,13 @@ rule denoise_samples:
 
 
 rule draw_floor:
-    """Put real test images in a sampler's place: as they are, and with the flow's own noise."""
+    """Put real test images in a sampler's place, as they are and with the flow's own noise, and means of classes."""
     input:
         code=SAMPLE_CODE + DATA_CODE,
     output:
         clean="results/{experiment}/sample/floor/seed{seed}.npz",
         noisy="results/{experiment}/sample/floor-noisy/seed{seed}.npz",
+        anchor="results/{experiment}/sample/class-means/seed{seed}.npz",
     log:
         "results/{experiment}/logs/draw_floor/seed{seed}.log",
     conda:

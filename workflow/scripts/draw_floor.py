@@ -1,4 +1,4 @@
-"""Put real test images in a sampler's place, as they are and with the flow's own noise."""
+"""Put test images in a sampler's place, as they are and with the flow's own noise, and means of classes."""
 
 import dataclasses
 
@@ -6,23 +6,19 @@ from nfbench.config import DataConfig, build
 from nfbench.data.datasets import balanced_indices, load
 from nfbench.job import job
 from nfbench.provenance import provenance
-from nfbench.sample.floors import real_images
+from nfbench.sample.floors import class_means, real_images
 from nfbench.sample.sample_set import to_sample_set, write_sample_set
 
 with job(snakemake.log[0], snakemake.threads) as report:
-    seed = int(snakemake.wildcards.seed)
-    test = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data))).test
-    chosen = test.subset(balanced_indices(test.labels, snakemake.params.n_samples, seed))
-    for name, sigma, path in (
-        ("floor", 0.0, snakemake.output.clean),
-        ("floor-noisy", snakemake.params.sigma, snakemake.output.noisy),
+    seed, n, sigma = int(snakemake.wildcards.seed), snakemake.params.n_samples, snakemake.params.sigma
+    splits = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data)))
+    real = splits.test.subset(balanced_indices(splits.test.labels, n, seed))
+    out, facts = snakemake.output, {"seed": seed, "provenance": provenance()}
+    for name, path, drawn, source, extra in (
+        ("floor", out.clean, real_images(real, 0.0, seed), real, {"sigma": 0.0}),
+        ("floor-noisy", out.noisy, real_images(real, sigma, seed), real, {"sigma": sigma}),
+        ("class-means", out.anchor, class_means(splits.train, n), splits.train, {}),
     ):
-        meta = {
-            "sampler": name,
-            "seed": seed,
-            "sigma": sigma,
-            "data_sha256": chosen.sha256,
-            "provenance": provenance(),
-        }
-        write_sample_set(path, to_sample_set(real_images(chosen, sigma, seed), meta))
-    report(f"{len(chosen)} test images, without noise and with {snakemake.params.sigma}")
+        meta = {"sampler": name, "data_sha256": source.sha256, **extra, **facts}
+        write_sample_set(path, to_sample_set(drawn, meta))
+    report(f"{n} test images, without noise and with {sigma}, and as many means of classes")

@@ -11,11 +11,13 @@ from nfbench.device import resolve_device
 from nfbench.errors import UserError
 from nfbench.files import write_json
 from nfbench.job import job
-from nfbench.measure.inversion import finite_mean, mse_per_image
+from nfbench.measure.intervals import bootstrap_mean
+from nfbench.measure.inversion import VISIBLE_LEVELS, finite_mean, mse_per_image, visibly_off
 from nfbench.provenance import provenance
 from nfbench.sample.contestant import contestant
 from nfbench.sample.sample_set import batches, read_draw, read_sample_set
 from nfbench.sample.sampler import entry
+from nfbench.student import as_json
 
 BATCH_SIZE = 500
 
@@ -55,14 +57,22 @@ with job(snakemake.log[0], snakemake.threads) as report:
     itself = snakemake.input.unclamped == snakemake.input.truth
     # A guided sample is no preimage of its noise, and a denoised one is not meant to be.
     goes_back = entry(contestant(name).sampler).output == "noisy" and not samples.meta["guidance"]
+    errors = None if itself else mse_per_image(images, truth)
+    measurable = not itself and bool(errors.isfinite().all())
     result = {
         "sampler": name,
         "seed": seed,
         "n": len(images),
         "truth": snakemake.input.truth,
-        "inversion_mse": None if itself else mean_or_none(mse_per_image(images, truth)),
+        "inversion_mse": None if itself else mean_or_none(errors),
+        "inversion_mse_over_samples": as_json(bootstrap_mean(errors.numpy()) if measurable else None),
+        "visible_share": None if itself else visibly_off(images, truth).double().mean().item(),
+        "visible_levels": VISIBLE_LEVELS,
         "residual": residual(flow.to(device), images, labels, seed, device) if goes_back else None,
         "provenance": provenance(device),
     }
-    report(f"inversion MSE {result['inversion_mse']}, residual {result['residual']}")
+    report(
+        f"inversion MSE {result['inversion_mse']}, residual {result['residual']},"
+        f" share visibly off {result['visible_share']}"
+    )
     write_json(snakemake.output[0], result)

@@ -26,6 +26,6 @@ with job(snakemake.log[0]) as report:
         )
         for name, speed in zip(snakemake.params.samplers, given.speed, strict=True)
     ]
-    floors = Floors(clean=of_sampler(given.floors, "floor"), noisy=of_sampler(given.floors, "floor-noisy"))
+    floors = Floors(*(of_sampler(given.floors, name) for name in ("floor", "floor-noisy", "class-means")))
     likelihood = [read_json(path) for path in given.likelihood]
     write_csv(snakemake.output.csv, table(snakemake.wildcards.experiment, measured, floors, likelihood))

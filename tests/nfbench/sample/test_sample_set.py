@@ -6,7 +6,7 @@ import torch
 
 from nfbench.data.datasets import Dataset
 from nfbench.errors import UserError
-from nfbench.sample.floors import real_images
+from nfbench.sample.floors import class_means, real_images
 from nfbench.sample.sample_set import (
     Draw,
     draw,
@@ -100,3 +100,14 @@ def test_floors_are_real_images_with_noise_that_depends_on_the_index_alone():
     noisy, again = (real_images(data.subset(range(n)), 0.1, 0).images for n in (6, 4))
     assert np.array_equal(noisy[:4], again)
     assert 0.05 < (noisy - real_images(data, 0.0, 0).images).std() < 0.2
+
+
+def test_class_means_are_the_mean_of_each_class_with_its_label():
+    grey = np.array([0, 10, 20, 40, 200, 240], dtype=np.uint8)  # classes a, b, c, a, b, c
+    images = np.broadcast_to(grey[:, None, None, None], (6, 1, 2, 2)).copy()
+    data = Dataset("toy", images, np.arange(6, dtype=np.int64) % 3, ("a", "b", "c"))
+    samples = to_sample_set(class_means(data, 7), {})
+    assert samples.labels.tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert samples.images[:, 0, 1, 1].tolist() == [20, 105, 130, 20, 105, 130, 20]
+    with pytest.raises(UserError, match="no image of class 'c'"):
+        class_means(data.subset([0, 1]), 7)
