@@ -14,11 +14,14 @@ rule report_comparisons:
             seed=EXPERIMENTS[ABLATED]["seeds"],
         ),
         curves=lambda w: curves_of(compared(w.table)),
-        code=library(*(f"nfbench/report/{name}.py" for name in ("ablations", "comparisons", "tables"))),
+        code=library(
+            *(f"nfbench/report/{name}.py" for name in ("ablations", "collect", "comparisons", "tables"))
+        ),
     output:
         csv="results/table{table}.csv",
         verdicts="results/table{table}_verdicts.csv",
         markdown="results/table{table}.md",
+        origin="results/table{table}_origin.json",
     log:
         "results/logs/report_comparisons/table{table}.log",
     wildcard_constraints:

@@ -14,9 +14,13 @@ rule report_table:
             experiment=w.experiment,
             sampler=samplers(w),
         ),
-        code=library("nfbench/report/tables.py", "nfbench/report/speedups.py", "nfbench/measure/speed.py"),
+        code=library(
+            *(f"nfbench/report/{name}.py" for name in ("collect", "tables", "speedups")),
+            "nfbench/measure/speed.py",
+        ),
     output:
         csv="results/{experiment}/report/table1.csv",
+        origin="results/{experiment}/report/table1_origin.json",
     log:
         "results/{experiment}/logs/report_table.log",
     conda:
@@ -31,6 +35,7 @@ rule join_tables:
     """Join the tables of the configured experiments."""
     input:
         tables=expand("results/{experiment}/report/table1.csv", experiment=JOINED),
+        origins=expand("results/{experiment}/report/table1_origin.json", experiment=JOINED),
         code=library("nfbench/report/tables.py"),
     output:
         csv=report(
@@ -40,10 +45,13 @@ rule join_tables:
             labels={"table": "Table 1", "form": "CSV"},
         ),
         markdown="results/table1.md",
+        origin="results/table1_origin.json",
     log:
         "results/logs/join_tables.log",
     conda:
         "../../environment.yml"
+    params:
+        experiments=JOINED,
     script:
         "../scripts/join_tables.py"
 
