@@ -16,8 +16,8 @@ from typing import Any
 
 from nfbench.errors import UserError
 from nfbench.files import read_json, sha256_file
-from nfbench.report.manifest import ORIGIN, VERSION, mapped
-from nfbench.report.remake import as_text, differences, remake
+from nfbench.trace.manifest import ORIGIN, VERSION, mapped
+from nfbench.trace.remake import as_text, differences, remake
 
 TABLES = ("table?.csv", "claims.csv", "budget.csv")  # what a folder of results may hold
 MAKE = "snakemake results/manifest.json"

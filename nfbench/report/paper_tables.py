@@ -54,9 +54,9 @@ def _column(rows: pd.DataFrame, column: Column, within: list[str]) -> list[Cell]
     marked = [column.better is not None and _is_marked(row, column) for _, row in rows.iterrows()]
     bold: set[int] = set()
     if column.better:
-        groups = rows.groupby(within, sort=False, dropna=False).groups.values() if within else [rows.index]
-        for index in groups:
-            bold |= _best(rows.loc[[i for i in index if not marked[i]]], column)
+        groups = rows.groupby(within, sort=False, dropna=False) if within else [((), rows)]
+        for _, group in groups:
+            bold |= _best(group.loc[[i for i in group.index if not marked[i]]], column)
     found = []
     for i, row in rows.iterrows():
         value, std = row[column.name], row.get(f"{column.name}_std")

@@ -100,7 +100,7 @@ rule write_manifest:
     input:
         origins=["results/table1_origin.json", "results/claims_origin.json"],
         printed=expand("results/{table}{form}", table=["table1", "claims"], form=[".tex", "_paper.md"]),
-        code=library("nfbench/report/manifest.py"),
+        code=library("nfbench/trace/manifest.py"),
     output:
         "results/manifest.json",
     log:

@@ -15,7 +15,8 @@ rule report_comparisons:
         ),
         curves=lambda w: curves_of(compared(w.table)),
         code=library(
-            *(f"nfbench/report/{name}.py" for name in ("ablations", "collect", "comparisons", "tables"))
+            *(f"nfbench/report/{name}.py" for name in ("ablations", "comparisons", "tables")),
+            "nfbench/trace/collect.py",
         ),
     output:
         csv="results/table{table}.csv",

@@ -15,8 +15,8 @@ rule report_table:
             sampler=samplers(w),
         ),
         code=library(
-            *(f"nfbench/report/{name}.py" for name in ("collect", "tables", "speedups")),
-            "nfbench/measure/speed.py",
+            *("nfbench/report/tables.py", "nfbench/report/speedups.py", "nfbench/measure/speed.py"),
+            "nfbench/trace/collect.py",
         ),
     output:
         csv="results/{experiment}/report/table1.csv",

@@ -2,8 +2,8 @@
 
 from nfbench.files import read_json, write_json
 from nfbench.job import job
-from nfbench.report.manifest import joined
 from nfbench.report.tables import join, write_csv, write_markdown
+from nfbench.trace.manifest import joined
 
 with job(snakemake.log[0]) as report:
     rows = join(snakemake.input.tables)

@@ -9,8 +9,8 @@ from nfbench.job import job
 from nfbench.report.claims import read_claims
 from nfbench.report.claims_table import claims_tables, write_page
 from nfbench.report.evidence_tables import read_tables
-from nfbench.report.manifest import traced
 from nfbench.report.tables import write_csv
+from nfbench.trace.manifest import traced
 
 with job(snakemake.log[0]) as report:
     given, made = snakemake.input, snakemake.output

@@ -3,9 +3,9 @@
 from nfbench.files import write_json
 from nfbench.job import job
 from nfbench.report.ablations import in_words
-from nfbench.report.collect import COMPARISON_FILES, collect_comparison
-from nfbench.report.manifest import traced
 from nfbench.report.tables import write_csv, write_markdown
+from nfbench.trace.collect import COMPARISON_FILES, collect_comparison
+from nfbench.trace.manifest import traced
 
 with job(snakemake.log[0]) as report:
     made, number = snakemake.output, int(snakemake.wildcards.table)

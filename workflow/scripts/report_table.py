@@ -3,9 +3,9 @@
 import biflow  # noqa: F401, registers the learned reverses
 from nfbench.files import write_json
 from nfbench.job import job
-from nfbench.report.collect import TABLE1_FILES, collect_table1
-from nfbench.report.manifest import traced
 from nfbench.report.tables import write_csv
+from nfbench.trace.collect import TABLE1_FILES, collect_table1
+from nfbench.trace.manifest import traced
 
 with job(snakemake.log[0]) as report:
     experiment, samplers = snakemake.wildcards.experiment, list(snakemake.params.samplers)

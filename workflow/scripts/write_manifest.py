@@ -5,7 +5,7 @@ from pathlib import Path
 from nfbench.files import read_json, write_json
 from nfbench.job import job
 from nfbench.provenance import config_hash, provenance
-from nfbench.report.manifest import ORIGIN, VERSION, with_forms
+from nfbench.trace.manifest import ORIGIN, VERSION, with_forms
 
 with job(snakemake.log[0]) as report:
     tables = {}

@@ -26,7 +26,7 @@ def traced(table: str | Path, recipe: Mapping[str, Any], results: str | Path) ->
 
     Args:
         table: path of the CSV.
-        recipe: how it is made, with the paths of its files, see `nfbench.report.remake`.
+        recipe: how it is made, with the paths of its files, see `nfbench.trace.remake`.
         results: folder that paths are relative to.
 
     Returns:

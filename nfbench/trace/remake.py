@@ -19,8 +19,8 @@ import yaml
 
 from nfbench.report.claims import read_claims
 from nfbench.report.claims_table import claims_tables
-from nfbench.report.collect import collect_comparison, collect_table1
 from nfbench.report.evidence_tables import read_tables
+from nfbench.trace.collect import collect_comparison, collect_table1
 
 TOLERANCE = 1e-9  # relative; sums may be taken in another order by another version of numpy
 
