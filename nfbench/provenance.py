@@ -1,4 +1,4 @@
-"""Where a number comes from: commit, versions, device, precision."""
+"""Where a number comes from: commit, lock file, versions, device and driver, precision."""
 
 import hashlib
 import json
@@ -53,10 +53,24 @@ def device_name(device: str | torch.device) -> str:
     return platform.processor() or platform.machine()
 
 
+@cache
+def lock_hash() -> str | None:
+    """Return a short hash of requirements.lock, or None where it does not lie beside the package."""
+    lock = REPOSITORY / "requirements.lock"
+    return hashlib.sha256(lock.read_bytes()).hexdigest()[:12] if lock.is_file() else None
+
+
+def driver() -> str | None:
+    """Return the version line of the NVIDIA driver, None where there is none."""
+    path = Path("/proc/driver/nvidia/version")
+    return path.read_text().splitlines()[0].partition(":")[2].strip() if path.is_file() else None
+
+
 def provenance(device: str | torch.device = "cpu", precision: str = "fp32") -> dict[str, Any]:
     """Describe what computes: to be stored beside every number it makes."""
     return {
         "commit": commit(),
+        "lock": lock_hash(),
         "device": device_name(device),
         "device_type": torch.device(device).type,
         "threads": torch.get_num_threads(),
@@ -64,6 +78,7 @@ def provenance(device: str | torch.device = "cpu", precision: str = "fp32") -> d
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
         "cuda": torch.version.cuda if torch.device(device).type == "cuda" else None,
+        "driver": driver() if torch.device(device).type == "cuda" else None,
     }
 
 

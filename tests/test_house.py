@@ -9,7 +9,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ["nfbench", "baselines", "biflow"]  # from the ground up
-STAGES = {"data": 0, "sample": 1, "train": 1, "measure": 2, "report": 2}  # storeys of nfbench
+STAGES = {
+    "data": 0,
+    "sample": 1,
+    "train": 1,
+    "measure": 2,
+    "report": 2,
+    "trace": 3,
+    "verify": 4,
+}  # of nfbench
 MOST_LINES = 350
 
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))

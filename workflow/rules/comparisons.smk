@@ -15,12 +15,17 @@ rule report_comparisons:
         ),
         curves=lambda w: curves_of(compared(w.table)),
         code=library(
-            *(f"nfbench/report/{name}.py" for name in ("ablations", "comparisons", "over_samples", "tables"))
+            *(
+                f"nfbench/report/{name}.py"
+                for name in ("ablations", "comparisons", "over_samples", "tables")
+            ),
+            "nfbench/trace/collect.py",
         ),
     output:
         csv="results/table{table}.csv",
         verdicts="results/table{table}_verdicts.csv",
         markdown="results/table{table}.md",
+        origin="results/table{table}_origin.json",
     log:
         "results/logs/report_comparisons/table{table}.log",
     wildcard_constraints:

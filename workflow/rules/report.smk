@@ -18,9 +18,11 @@ rule report_table:
             *(f"nfbench/report/{name}.py" for name in ("over_samples", "speedups", "tables")),
             "nfbench/measure/speed.py",
             "nfbench/student.py",
+            "nfbench/trace/collect.py",
         ),
     output:
         csv="results/{experiment}/report/table1.csv",
+        origin="results/{experiment}/report/table1_origin.json",
     log:
         "results/{experiment}/logs/report_table.log",
     conda:
@@ -35,6 +37,7 @@ rule join_tables:
     """Join the tables of the configured experiments."""
     input:
         tables=expand("results/{experiment}/report/table1.csv", experiment=JOINED),
+        origins=expand("results/{experiment}/report/table1_origin.json", experiment=JOINED),
         code=library("nfbench/report/tables.py"),
     output:
         csv=report(
@@ -44,10 +47,13 @@ rule join_tables:
             labels={"table": "Table 1", "form": "CSV"},
         ),
         markdown="results/table1.md",
+        origin="results/table1_origin.json",
     log:
         "results/logs/join_tables.log",
     conda:
         "../../environment.yml"
+    params:
+        experiments=JOINED,
     script:
         "../scripts/join_tables.py"
 

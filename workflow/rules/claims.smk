@@ -1,0 +1,114 @@
+# The papers' claims, tables ready to paste, and where every table comes from.
+from nfbench.files import sha256_file
+
+PRINTED = ["table1", "table2", "table3", "table4", "claims"]
+
+
+def there(*patterns):
+    """Return {file: hash} of what is there when Snakemake starts, for a rule to read without asking for it.
+
+    Tables 2 to 4 take an hour or a GPU, and no other target starts them; a changed one runs the rule again.
+    """
+    paths = sorted(path.as_posix() for pattern in patterns for path in Path().glob(pattern))
+    return {path: sha256_file(path) for path in paths}
+
+
+def own_tables():
+    """Return the reader's tables that claims may be read from, beside table 1."""
+    reports = [f"results/{name}/report/{table}.csv" for name in EXPERIMENTS for table in ("editing", "speed")]
+    return there("results/table[23].csv", "results/table[23]_verdicts.csv", *reports)
+
+
+REFERENCE_TABLES = library(
+    *(f"results/reference/*/{name}" for name in ("table*.csv", "editing.csv", "speed.csv", "ratios.md"))
+)
+CLAIMS_CODE = library(
+    "config/claims.yaml",
+    *(f"nfbench/report/{name}.py" for name in ("claims", "claims_table", "evidence", "evidence_tables")),
+    *(f"nfbench/report/{name}" for name in ("seed_intervals.py", "paper_numbers.py", "paper_numbers.csv")),
+)
+
+
+rule report_claims:
+    """Judge what the papers claim by the reader's own tables and by the committed ones."""
+    input:
+        own=["results/table1.csv"],
+        references=REFERENCE_TABLES,
+        claims=library("config/claims.yaml")[0],
+        schema=library("workflow/schemas/claims.schema.yaml")[0],
+        code=CLAIMS_CODE,
+    output:
+        csv="results/claims.csv",
+        evidence="results/claims_evidence.csv",
+        markdown="results/claims.md",
+        origin="results/claims_origin.json",
+    log:
+        "results/logs/report_claims.log",
+    conda:
+        "../../environment.yml"
+    params:
+        others=lambda w: own_tables(),
+    script:
+        "../scripts/report_claims.py"
+
+
+rule keep_claims:
+    """Judge what the papers claim by the committed tables alone, and write it to where it is committed."""
+    input:
+        own=[],
+        references=REFERENCE_TABLES,
+        claims=library("config/claims.yaml")[0],
+        schema=library("workflow/schemas/claims.schema.yaml")[0],
+        code=CLAIMS_CODE,
+    output:
+        csv="results/reference/claims/claims.csv",
+        evidence="results/reference/claims/claims_evidence.csv",
+        markdown="results/reference/claims/claims.md",
+        origin="results/reference/claims/claims_origin.json",
+    log:
+        "results/logs/keep_claims.log",
+    conda:
+        "../../environment.yml"
+    params:
+        others=[],
+    script:
+        "../scripts/report_claims.py"
+
+
+rule print_table:
+    """Print a table as LaTeX and as compact Markdown, ready to paste."""
+    input:
+        csv="results/{printed}.csv",
+        code=library(
+            *(f"nfbench/report/{name}.py" for name in ("paper_tables", "paper_layouts", "seed_intervals"))
+        ),
+    output:
+        latex="results/{printed}.tex",
+        markdown="results/{printed}_paper.md",
+    log:
+        "results/logs/print_table/{printed}.log",
+    wildcard_constraints:
+        printed=alternatives(PRINTED),
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/print_table.py"
+
+
+rule write_manifest:
+    """Collect where every table comes from: table 1, the claims, and of the others those that are there."""
+    input:
+        origins=["results/table1_origin.json", "results/claims_origin.json"],
+        printed=expand("results/{table}{form}", table=["table1", "claims"], form=[".tex", "_paper.md"]),
+        code=library("nfbench/trace/manifest.py"),
+    output:
+        "results/manifest.json",
+    log:
+        "results/logs/write_manifest.log",
+    conda:
+        "../../environment.yml"
+    params:
+        others=lambda w: there("results/table[234]_origin.json", "results/budget_origin.json"),
+        configs=lambda w: EXPERIMENTS,
+    script:
+        "../scripts/write_manifest.py"
