@@ -23,6 +23,7 @@ include: "workflow/rules/measure.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/comparisons.smk"
 include: "workflow/rules/budget.smk"
+include: "workflow/rules/speed.smk"
 
 
 localrules:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nfbench.measure.nvml import Gpu, NoReading
+from nfbench.measure.nvml import Gpu, NoReadingError
 from nfbench.measure.speed import BUSY_CORES, watch_others
 
 if TYPE_CHECKING:
     import torch
 
-# Cores' worth of time that a virtual machine wanted and its host gave to others, above which a time is marked.
+# Cores' worth of time that a virtual machine wanted and did not get from its host, above which a time is
+# marked.
 STOLEN_CORES = 0.1
 OPENMP_PREFIXES = ("OMP_", "GOMP_", "KMP_", "MKL_")
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
@@ -112,5 +113,5 @@ def cpu_clock_mhz(cpuinfo: Path = Path("/proc/cpuinfo")) -> float | None:
 def _or_none(ask: Callable[[], T]) -> T | None:
     try:
         return ask()
-    except NoReading:
+    except NoReadingError:
         return None

@@ -1,4 +1,4 @@
-"""What NVIDIA's driver tells of a GPU through NVML: energy, clocks, version. Needs no package, only the driver."""
+"""What NVIDIA's driver tells of a GPU through NVML, which comes with it: energy, clocks, version."""
 
 import ctypes
 import time
@@ -9,7 +9,7 @@ SM_CLOCK = 1  # nvmlClockType_t
 TEXT = 96  # bytes of a buffer for text, more than any version or message has
 
 
-class NoReading(Exception):
+class NoReadingError(Exception):
     """The driver gives no answer; the message says why."""
 
 
@@ -21,7 +21,7 @@ class Gpu:
         uuid: of the GPU, "GPU-...".
 
     Raises:
-        NoReading: NVML does not start, or knows no such GPU.
+        NoReadingError: NVML does not start, or knows no such GPU.
     """
 
     def __init__(self, library: Any, uuid: str):
@@ -35,17 +35,17 @@ class Gpu:
         """Return the GPU that a torch device is on.
 
         Raises:
-            NoReading: the device is no NVIDIA GPU, or its driver does not answer.
+            NoReadingError: the device is no NVIDIA GPU, or its driver does not answer.
         """
         import torch
 
         device = torch.device(device)
         if device.type != "cuda" or torch.version.cuda is None:
-            raise NoReading(f"the driver of a {device.type} device gives none")
+            raise NoReadingError(f"the driver of a {device.type} device gives none")
         try:
             library = ctypes.CDLL("libnvidia-ml.so.1")
         except OSError as error:
-            raise NoReading(f"NVML cannot be loaded ({error})") from None
+            raise NoReadingError(f"NVML cannot be loaded ({error})") from None
         return cls(library, f"GPU-{torch.cuda.get_device_properties(device).uuid}")
 
     def joules(self) -> float:
@@ -70,9 +70,9 @@ class Gpu:
         try:
             status = getattr(self._nvml, name)(*arguments)
         except AttributeError:
-            raise NoReading(f"this driver has no {name}") from None
+            raise NoReadingError(f"this driver has no {name}") from None
         if status != 0:
-            raise NoReading(f"{name} answers with error {status}")
+            raise NoReadingError(f"{name} answers with error {status}")
 
 
 def joules_per_call(gpu: Gpu, call: Callable[[], Any], min_seconds: float = 1.0) -> float:

@@ -1,12 +1,13 @@
 """The protocol around the speed suite: independent processes in random order, and intervals over them.
 
 Every round times every contestant once, each in a process of its own, in an order drawn for that round;
-one contestant is timed twice a round, as itself and as its twin, and the ratio of the two must be 1. A time is
-the median over calls in a process; what is reported is the geometric mean over processes with Student's
-interval on logarithms, and a ratio is of the two processes of one round. Processes that the machine disturbed
-(`nfbench.measure.machine.disturbance`) are kept in the file and left out of every mean.
+one contestant is timed twice a round, as itself and as its twin, and the ratio of the two must be 1. A time
+is the median over calls in a process; what is reported is the geometric mean over processes with Student's
+interval on logarithms, and a ratio is of the two processes of one round. What the machine disturbed
+(`nfbench.measure.machine.disturbance`) is kept in the file and left out of every mean.
 """
 
+import itertools
 import json
 import math
 import random
@@ -188,6 +189,16 @@ def ratio(first: Mapping[int, float], second: Mapping[int, float]) -> Interval |
     return interval([first[i] / second[i] for i in common]) if common else None
 
 
+def twin_ratios(
+    runs: Sequence[Mapping[str, Any]], twin: str, batch_sizes: Iterable[int], scales: Iterable[float]
+) -> list[Interval | None]:
+    """Return the ratios of a contestant to its twin, one a cell; None where the cell is missing."""
+    cells = itertools.product(sorted(batch_sizes), scales)
+    return [
+        ratio(*(quiet_seconds(cells_of(runs, name, *cell)) for name in (twin, twin + TWIN))) for cell in cells
+    ]
+
+
 @dataclass(frozen=True)
 class Repeatability:
     """How the same contestant, measured as two, compares with itself.
@@ -207,8 +218,8 @@ class Repeatability:
     def in_words(self) -> str:
         """Say it in a sentence."""
         return (
-            f"ratio 1 lies within {self.within} of {self.cells} intervals, the ratio farthest from 1 is off by"
-            f" {self.largest:.1%}: {'repeatable' if self.holds else 'NOT repeatable'}"
+            f"ratio 1 lies within {self.within} of {self.cells} intervals, the ratio farthest from 1 is off"
+            f" by {self.largest:.1%}: {'repeatable' if self.holds else 'NOT repeatable'}"
         )
 
 
@@ -231,7 +242,7 @@ def repeatability(ratios: Iterable[Interval | None]) -> Repeatability | None:
 
 
 def needs_work(runs: Iterable[Mapping[str, Any]], entrant: str) -> bool:
-    """Say whether an entrant's next process is to count and to weigh what it computes: until one undisturbed did."""
+    """Say whether an entrant's next process is to weigh what it computes: until an undisturbed one did."""
     if entrant.endswith(TWIN):
         return False
     cells = [cell for run in runs if run["entrant"] == entrant for cell in run["cells"]]

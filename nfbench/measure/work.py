@@ -131,8 +131,8 @@ def _watch_graphs(replays: _Replays) -> Iterator[None]:
 def work_of(call: Callable[[], Any]) -> Work:
     """Make a call twice and return the work of the second, as `nfbench.measure.flops.count_flops` counts.
 
-    The first call captures the CUDA graphs that the second replays. Both are slow: every operation passes
-    through Python.
+    The first call captures the CUDA graphs that the second replays, so it is to be of a sampler newly made.
+    Both are slow: every operation passes through Python.
 
     Raises:
         RuntimeError: the call replays a graph that was captured before.
@@ -157,7 +157,7 @@ def seconds_of_products(
     """Time products of these shapes, one shape after the other, and return the seconds of all of them.
 
     Many are started before the device is waited for, so that starting one does not count where the device
-    can be kept busy. The operands are normal and stay where the last product left them, in a cache if they fit.
+    can be kept busy. The operands stay where the last product left them, in a cache if they fit.
 
     Args:
         products: how often each is made.

@@ -16,7 +16,7 @@ from nfbench.data.noise import balanced_labels, latent_noise
 from nfbench.errors import UserError
 from nfbench.measure.machine import watch_load
 from nfbench.measure.memory import PeakMemory, available_bytes, is_out_of_memory, why_not_fit
-from nfbench.measure.nvml import Gpu, NoReading, joules_per_call
+from nfbench.measure.nvml import Gpu, NoReadingError, joules_per_call
 from nfbench.measure.speed import rounds_within, timed, warm_up
 from nfbench.measure.work import seconds_of_products, work_of
 from nfbench.sample.sampler import Sampler
@@ -66,7 +66,9 @@ def why_missing(
     try:
         sampler.sample(z, y, guidance)
     except UserError as error:
-        return f"not guided: {error}" if guidance else str(error)
+        if not guidance:
+            raise
+        return f"not guided: {error}"
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -91,7 +93,7 @@ def weigh(another: Sampler, call: Any, arguments: tuple, seconds: float, device:
         found["utilisation_reason"] = "its FLOPs are not of products of matrices alone"
     try:
         found["joules_per_image"] = joules_per_call(Gpu.of(device), timed(call, device)) / n_images
-    except NoReading as error:
+    except NoReadingError as error:
         found |= {"joules_per_image": None, "joules_reason": str(error)}
     return found
 
