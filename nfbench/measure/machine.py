@@ -90,10 +90,11 @@ def conditions(device: "torch.device | str") -> dict[str, Any]:
     """Describe the machine before a timing, as JSON; what is not known is None."""
     import torch
 
-    gpu = _or_none(lambda: Gpu.of(device))
+    gpu, policy = _or_none(lambda: Gpu.of(device)), openmp_policy()
     return {
         "threads": torch.get_num_threads(),
-        "openmp": openmp_policy(),
+        "openmp": policy,
+        "waits_passively": waits_passively(policy),
         "load_average": os.getloadavg()[0],
         "clock_mhz": cpu_clock_mhz() if gpu is None else _or_none(gpu.clock_mhz),
         "governor": GOVERNOR.read_text().strip() if GOVERNOR.is_file() else None,

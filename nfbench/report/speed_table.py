@@ -12,8 +12,7 @@ from typing import Any
 import pandas as pd
 
 from nfbench.errors import UserError
-from nfbench.measure.machine import waits_passively
-from nfbench.measure.protocol import (
+from nfbench.rounds import (
     TWIN,
     Interval,
     cells_of,
@@ -40,7 +39,7 @@ KEY = ("sampler", "variant", "guidance", "batch_size")  # of a row among those o
 
 
 def speed_rows(protocol: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the rows of a protocol, see `nfbench.measure.protocol.read_protocol`.
+    """Return the rows of a protocol, see `nfbench.rounds.read_protocol`.
 
     Raises:
         UserError: its processes ran on several devices or at several commits.
@@ -128,6 +127,7 @@ class _Cell:
         states, cells = [run["conditions"] for run in runs], self.cells[name].values()
         fixed = ("threads", "openmp", "governor", "driver")
         found = {key: _joined(state[key] for state in states) for key in fixed}
+        found["passive"] = any(state["waits_passively"] for state in states)
         found |= {key: _median(state[key] for state in states) for key in ("clock_mhz", "load_average")}
         loads = ("other_cores", "stolen_cores")
         return found | {key: _median(cell[key] for cell in cells) for key in loads}
@@ -185,7 +185,7 @@ def _notes(quiet: list[dict[str, Any]], processes: int, row: Mapping[str, Any]) 
         found.append("one process, no interval")
     if row["not_warm"]:
         found.append(f"times not yet stable in {row['not_warm']} processes")
-    if waits_passively(row["openmp"] or ""):
+    if row["passive"]:
         found.append("idle threads wait passively, which distorts short calls")
     if quiet[0]["peak_memory_reason"]:
         found.append(f"no memory: {quiet[0]['peak_memory_reason']}")

@@ -10,11 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from nfbench.errors import UserError
-from nfbench.measure.protocol import Interval, repeatability
 from nfbench.report.paper_numbers import PaperNumber
 from nfbench.report.speed_table import COLUMNS as SPEED_COLUMNS
 from nfbench.report.speed_table import KEY, read_speed
 from nfbench.report.speedups import label
+from nfbench.rounds import Interval, repeatability
 
 MEASURED, PUBLISHED = "measured", "published"
 COLUMNS = ("source", "paper_id", *SPEED_COLUMNS, "marks")

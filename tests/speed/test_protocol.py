@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+import biflow  # noqa: F401 - registers the samplers
 from nfbench.data.noise import balanced_labels, latent_noise
 from nfbench.errors import UserError
 from nfbench.measure.machine import watch_load

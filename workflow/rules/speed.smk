@@ -65,6 +65,7 @@ rule measure_protocol:
                 for name in ("machine", "memory", "nvml", "protocol", "speed", "work")
             )
         )
+        + library("nfbench/rounds.py")
         + INVERSE_CODE
         + REVERSE_CODE,
         suite=library("tests/conftest.py", "tests/speed/conftest.py", "tests/speed/test_protocol.py"),
@@ -89,7 +90,7 @@ rule report_speed:
     """Turn the processes of the protocol into one row a sampler, batch size and scale of guidance."""
     input:
         protocol="results/{experiment}/measure/protocol.json",
-        code=library("nfbench/measure/protocol.py", "nfbench/report/speed_table.py"),
+        code=library("nfbench/rounds.py", "nfbench/report/speed_table.py"),
     output:
         csv="results/{experiment}/report/speed.csv",
     log:
@@ -105,7 +106,7 @@ rule report_table4:
     input:
         tables=expand("results/{experiment}/report/speed.csv", experiment=JOINED),
         references=speed_references(),
-        code=library("nfbench/report/speed_table.py", "nfbench/report/table4.py"),
+        code=library("nfbench/rounds.py", "nfbench/report/speed_table.py", "nfbench/report/table4.py"),
     output:
         csv=report(
             "results/table4.csv",

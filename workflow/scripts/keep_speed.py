@@ -5,8 +5,8 @@ from pathlib import Path
 
 from nfbench.files import atomic_path, sha256_file, write_json
 from nfbench.job import job
-from nfbench.measure.protocol import read_protocol
 from nfbench.provenance import check_device, config_hash
+from nfbench.rounds import read_protocol
 
 with job(snakemake.log[0]) as report:
     made, protocol = snakemake.output, read_protocol(snakemake.input.protocol)

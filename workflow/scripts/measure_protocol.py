@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from nfbench import rounds
 from nfbench.config import ProtocolConfig, build
 from nfbench.errors import UserError
 from nfbench.files import write_json
@@ -41,7 +42,7 @@ def measure(entrant, work, report):
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "run.json")
         out.touch()
-        chosen = by_name[entrant.removesuffix(protocol.TWIN)]
+        chosen = by_name[entrant.removesuffix(rounds.TWIN)]
         done = subprocess.run(command(chosen, out, work), capture_output=True, text=True)
         for line in (done.stdout + done.stderr).splitlines():
             report(line)
@@ -70,8 +71,8 @@ with job(snakemake.log[0]) as report:
                 f"process {len(runs)} of {len(names) * len(orders)}, {entrant}: {len(run['cells'])} cells,"
                 f" {disturbed} disturbed, {len(run['missing'])} missing; {time.monotonic() - start:.0f} s"
             )
-    origin = protocol.check_origin(runs, snakemake.output[0])
-    found = protocol.repeatability(protocol.twin_ratios(runs, twin, config.batch_sizes, config.guidance))
+    origin = rounds.check_origin(runs, snakemake.output[0])
+    found = rounds.repeatability(rounds.twin_ratios(runs, twin, config.batch_sizes, config.guidance))
     report(f"{twin} against itself: {found.in_words() if found else 'not measured'}")
     write_json(
         snakemake.output[0],

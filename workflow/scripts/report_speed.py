@@ -2,9 +2,9 @@
 
 import biflow  # noqa: F401, registers the learned reverses
 from nfbench.job import job
-from nfbench.measure.protocol import read_protocol
 from nfbench.report.speed_table import speed_rows
 from nfbench.report.tables import write_csv
+from nfbench.rounds import read_protocol
 
 with job(snakemake.log[0]) as report:
     rows = speed_rows(read_protocol(snakemake.input.protocol))

@@ -1,4 +1,4 @@
-"""The protocol's order, intervals, ratios and rules, without measuring anything."""
+"""The protocol's order, and its rounds' intervals, ratios and rules, without measuring anything."""
 
 import json
 import math
@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nfbench import rounds
 from nfbench.errors import UserError
 from nfbench.measure import protocol
-from nfbench.measure.protocol import Interval, interval, ratio, repeatability
+from nfbench.rounds import Interval, interval, ratio, repeatability
 
 ORIGIN = {"device": "cpu x", "commit": "abc", "precision": "fp32", "threads": 2}
 
@@ -94,15 +95,15 @@ def run(entrant, round_, cells, **changes):
 
 def test_a_disturbed_process_stays_in_the_file_and_out_of_the_means():
     runs = [run("a", 0, [cell(1.0)]), run("a", 1, [cell(9.0, disturbed="busy")]), run("b", 0, [cell(5.0)])]
-    cells = protocol.cells_of(runs, "a", 1, 0.0)
+    cells = rounds.cells_of(runs, "a", 1, 0.0)
     assert set(cells) == {0, 1}
-    assert protocol.quiet_seconds(cells) == {0: 1.0}
-    assert protocol.cells_of(runs, "a", 16, 0.0) == {}
+    assert rounds.quiet_seconds(cells) == {0: 1.0}
+    assert rounds.cells_of(runs, "a", 16, 0.0) == {}
 
 
 def test_the_twin_is_compared_cell_by_cell():
     both = [run(name, i, [cell(2.0), cell(4.0, size=8)]) for i in (0, 1) for name in ("a", "a#again")]
-    first, second, missing = protocol.twin_ratios(both, "a", [8, 1, 64], [0.0])
+    first, second, missing = rounds.twin_ratios(both, "a", [8, 1, 64], [0.0])
     assert (first.mean, second.mean, missing) == (pytest.approx(1), pytest.approx(1), None)
 
 
@@ -119,10 +120,10 @@ def test_work_is_weighed_until_an_undisturbed_process_has_done_it():
 def test_processes_of_several_devices_or_commits_are_refused(key):
     runs = [run("a", 0, []), run("a", 1, [], provenance=ORIGIN | {key: "other"})]
     with pytest.raises(UserError, match=f"speed.json was measured with more than one {key}"):
-        protocol.check_origin(runs, "speed.json")
-    assert protocol.check_origin([*runs[:1], run("b", 0, [], provenance=None)], "speed.json") == ORIGIN
+        rounds.check_origin(runs, "speed.json")
+    assert rounds.check_origin([*runs[:1], run("b", 0, [], provenance=None)], "speed.json") == ORIGIN
     with pytest.raises(UserError, match="no process timed anything"):
-        protocol.check_origin([run("b", 0, [], provenance=None)], "speed.json")
+        rounds.check_origin([run("b", 0, [], provenance=None)], "speed.json")
 
 
 def process_file(path: Path, **extra) -> Path:
@@ -167,7 +168,7 @@ def test_a_corrupt_file_is_named_in_the_error(tmp_path: Path, content: str):
     with pytest.raises(UserError, match="run.json"):
         protocol.read_run(path, [])
     with pytest.raises(UserError, match="run.json"):
-        protocol.read_protocol(path)
+        rounds.read_protocol(path)
 
 
 def test_a_time_of_zero_is_no_time(tmp_path: Path):
