@@ -22,8 +22,10 @@ include: "workflow/rules/measure.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/comparisons.smk"
 include: "workflow/rules/budget.smk"
+include: "workflow/rules/speed.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/page.smk"
+include: "workflow/rules/keep.smk"
 
 
 localrules:

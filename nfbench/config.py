@@ -148,6 +148,19 @@ class GuidanceConfig:
 
 
 @dataclass(frozen=True)
+class ProtocolConfig:
+    """The protocol of speed, on request; see workflow/schemas/config.schema.yaml for each key."""
+
+    processes: int = 4
+    seconds: float = 0.1
+    min_rounds: int = 3
+    batch_sizes: list[int] = field(default_factory=lambda: [1, 16, 64, 256])
+    guidance: list[float] = field(default_factory=lambda: [0.0, 1.0])
+    seed: int = 0
+    twin: str | None = None
+
+
+@dataclass(frozen=True)
 class SpeedConfig:
     """The wall-clock measurement."""
 
@@ -155,6 +168,8 @@ class SpeedConfig:
     max_seconds: float = 4.0
     min_rounds: int = 5
     front: FrontConfig | None = None
+    protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
+    references: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -59,3 +59,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="time for the calls of one sampler and batch size, or the rounds of a ratio, unless --min-rounds"
         " needs more; warming up may take half as much again (default: 10)",
     )
+    group.addoption(
+        "--protocol-guidance",
+        action="append",
+        type=float,
+        metavar="W",
+        help="scale of guidance of test_protocol.py, repeatable (default: 0 and 1)",
+    )
+    group.addoption(
+        "--work",
+        action="store_true",
+        help="test_protocol.py: also count FLOPs, time products of the same shapes and read the energy",
+    )

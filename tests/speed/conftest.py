@@ -10,7 +10,11 @@ import pytest
 from nfbench.device import resolve_device
 from nfbench.errors import UserError
 from nfbench.files import sha256_file
+from nfbench.measure.machine import conditions
+from nfbench.provenance import provenance
 from nfbench.sample.sampler import Sampler, entry
+
+PROCESS_NOTES = pytest.StashKey[dict[str, Any]]()
 
 
 def checkpoint_of(name: str, config: pytest.Config) -> Path | None:
@@ -40,18 +44,42 @@ def build_sampler(pytestconfig: pytest.Config, device: str) -> Callable[[str], t
     """Return name -> (sampler on the chosen device, SHA-256 of its checkpoint or "random")."""
     built: dict[str, tuple[Sampler, str]] = {}
 
-    options = json.loads(pytestconfig.getoption("--sampler-options"))
-
     def build(name: str) -> tuple[Sampler, str]:
         if name not in built:
-            path = checkpoint_of(name, pytestconfig)
-            model = entry(name).demo() if path is None else path
-            made = "random" if path is None else sha256_file(path)
-            given = options | flow_beside(name, pytestconfig)
-            built[name] = entry(name).build(model, **given).to(device), made
+            built[name] = new_sampler(name, pytestconfig, device)
         return built[name]
 
     return build
+
+
+def new_sampler(name: str, config: pytest.Config, device: str) -> tuple[Sampler, str]:
+    """Build a sampler; returns it on the device, and the SHA-256 of its checkpoint or "random"."""
+    path = checkpoint_of(name, config)
+    model = entry(name).demo() if path is None else path
+    made = "random" if path is None else sha256_file(path)
+    options = json.loads(config.getoption("--sampler-options")) | flow_beside(name, config)
+    return entry(name).build(model, **options).to(device), made
+
+
+@pytest.fixture
+def another_sampler(pytestconfig: pytest.Config, device: str) -> Callable[[str], Sampler]:
+    """Return name -> a sampler that nothing was drawn with yet, on the chosen device."""
+    return lambda name: new_sampler(name, pytestconfig, device)[0]
+
+
+@pytest.fixture(scope="session")
+def process_notes(pytestconfig: pytest.Config, device: str) -> dict[str, Any]:
+    """Return what test_protocol.py writes beside its benchmarks: where it ran, and what is missing."""
+    notes = {"missing": [], "provenance": provenance(device), "conditions": conditions(device)}
+    pytestconfig.stash[PROCESS_NOTES] = notes
+    return notes
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """Add the notes of test_protocol.py, where it ran, to pytest-benchmark's JSON."""
+    if (notes := config.stash.get(PROCESS_NOTES, None)) is not None:
+        output_json["protocol"] = notes
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

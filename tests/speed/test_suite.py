@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nfbench.measure.protocol import read_run
 from nfbench.measure.ratios import ratio_table, read_ratios
 from nfbench.measure.speed import read_benchmark_json
 
@@ -57,6 +58,27 @@ def test_a_cell_of_ratios_becomes_a_row_and_jacobi_asks_for_a_trained_flow(tmp_p
     assert list(row["ratios"]) == ["static/published", "static/sequential"]
     assert all(0 < each["q1"] <= each["median"] <= each["q3"] for each in row["ratios"].values())
     assert "| 49 | 2 | 1 | " in ratio_table([row])
+
+
+def test_a_process_of_the_protocol_times_weighs_and_says_what_is_missing(tmp_path: Path):
+    out, suite = tmp_path / "run.json", "tests/speed/test_protocol.py"
+    sizes = ["--batch-size", "2", "--batch-size", "1", "--max-seconds", "0.05", "--min-rounds", "2"]
+    options = ["--benchmark-only", "--sampler", "farmer+denoise", "--work", *sizes]
+    done = run_suite(*options, f"--benchmark-json={out}", cells=[suite])
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = read_run(out, [(1, 0.0), (1, 1.0), (2, 0.0), (2, 1.0)])
+    one, two = found["cells"]
+    assert (one["batch_size"], two["batch_size"]) == (1, 2)
+    assert one["work"]["flops_per_image"] == two["work"]["flops_per_image"] > 1e6
+    assert all(0 < cell["work"]["utilisation"] < 2 for cell in (one, two))
+    assert one["work"]["joules_per_image"] is None
+    assert "cpu device" in one["work"]["joules_reason"]
+    assert one["peak_memory_bytes"] is None or one["peak_memory_bytes"] > 0
+    assert [cell["reason"] for cell in found["missing"]] == [
+        "not guided: farmer was trained without guidance; set its scale to 0."
+    ] * 2
+    assert found["provenance"]["device_type"] == "cpu"
+    assert found["conditions"]["threads"] == one["threads"]
 
 
 def test_a_profile_names_every_group_of_operators(monkeypatch, capsys):

@@ -68,34 +68,3 @@ rule keep_comparisons:
         config=lambda w: EXPERIMENTS[w.experiment],
     script:
         "../scripts/keep_comparisons.py"
-
-
-rule keep_sections:
-    """Copy the figures and tables of an experiment's sections, e.g. guidance, to where they are committed."""
-    input:
-        figures=lambda w: expand(
-            "results/figures/{experiment}/{figure}.{suffix}",
-            experiment=w.experiment,
-            figure=section_figures(w.experiment),
-            suffix=["png", "pdf"],
-        ),
-        tables=lambda w: editing_tables([w.experiment]),
-        measured=lambda w: expand(
-            "results/{experiment}/measure/{section}/seed{seed}.json",
-            experiment=w.experiment,
-            section=[name for name in ("guidance", "editing") if EXPERIMENTS[w.experiment][name]],
-            seed=EXPERIMENTS[w.experiment]["seeds"],
-        ),
-    output:
-        folder=directory("results/reference/{experiment}-{device}/sections"),
-        manifest="results/reference/{experiment}-{device}/sections.json",
-    log:
-        "results/{experiment}/logs/keep_sections/{device}.log",
-    wildcard_constraints:
-        device="cpu|cuda|h100|h200",
-    conda:
-        "../../environment.yml"
-    params:
-        config=lambda w: EXPERIMENTS[w.experiment],
-    script:
-        "../scripts/keep_sections.py"

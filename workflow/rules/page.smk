@@ -7,11 +7,11 @@ def page_extras():
         "table3": [results / "table3.csv", *kept.glob(f"{ABLATED}-*/table3.csv")],
         "guidance": [
             results / f"figures/{ABLATED}/guidance.png",
-            *kept.glob(f"{ABLATED}-*/sections/guidance.png"),
+            *kept.glob(f"{ABLATED}-*/guidance.png"),
         ],
         "editing": [
             results / f"{ABLATED}/report/editing.csv",
-            *kept.glob(f"{ABLATED}-*/sections/editing.csv"),
+            *kept.glob(f"{ABLATED}-*/editing.csv"),
         ],
         "budget": [results / f"figures/{BUDGETED}/budget.png", *kept.glob(f"{BUDGETED}-*/budget.png")],
         "claims": [results / "claims.csv"],
