@@ -10,11 +10,12 @@ from nfbench.errors import UserError
 from nfbench.preemptible.packing import MOST_BYTES, MOST_FILES
 from nfbench.preemptible.runner import FAILED, FINISHED, TERMINATED, UNFINISHED, Call, run
 
-DESCRIPTION = f"""Run one experiment for a limited time on a machine that may be taken away, and go on next time.
+DESCRIPTION = f"""Run an experiment for limited times on machines that may be taken away, going on each time.
 
-What is worth most is made first. At the end of the time, or at SIGTERM, trainings save their state,
-and what must come back is packed into at most {MOST_FILES} files of at most {MOST_BYTES // 2**20} MiB each.
-Exit status: {FINISHED} all is made, {UNFINISHED} call again to go on, {FAILED} something failed, {TERMINATED} SIGTERM."""
+What is worth most is made first. At the end of the time, or at SIGTERM, trainings save their state, and
+what must come back is packed into at most {MOST_FILES} files of at most {MOST_BYTES // 2**20} MiB each.
+Exit status: {FINISHED} all is made, {UNFINISHED} call again to go on, {TERMINATED} the same after SIGTERM,
+{FAILED} something failed."""
 
 
 def parser() -> argparse.ArgumentParser:

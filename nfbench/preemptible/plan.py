@@ -36,9 +36,9 @@ class Stage:
         """Tell whether Snakemake need not be called, as its files are there."""
         return bool(self.files) and all((folder / name).is_file() for name in self.files)
 
-    def config(self) -> list[str]:
-        """Return what Snakemake is told of the seeds."""
-        return [] if self.seeds is None else ["--config", f"seeds={json.dumps(self.seeds)}"]
+    def overlay(self) -> str:
+        """Return what is laid over the experiment file, as YAML, "" for nothing."""
+        return "" if self.seeds is None else f"seeds: {json.dumps(self.seeds)}\n"
 
 
 def read_values(path: Path) -> dict[str, Any]:
@@ -84,7 +84,8 @@ def stages(values: dict[str, Any], targets: Iterable[str] = ()) -> list[Stage]:
     found = []
     for n, seed in enumerate(seeds, start=1):
         found += _stages_of_seed(values, seed)
-        found.append(Stage(f"tables and figures of {n} of {len(seeds)} seeds", ("all",), seeds=seeds[:n]))
+        part = seeds[:n] if n < len(seeds) else None
+        found.append(Stage(f"tables and figures of {n} of {len(seeds)} seeds", ("all",), seeds=part))
     return found
 
 

@@ -19,6 +19,7 @@ from nfbench.provenance import commit
 
 FINISHED, FAILED, UNFINISHED, TERMINATED = 0, 1, 75, STATUS
 LOCK = "results/.preemptible.lock"
+OVERLAY = "results/.preemptible.yaml"  # laid over the experiment file
 
 
 @dataclass(frozen=True)
@@ -106,12 +107,17 @@ def command(call: Call, stage: Stage) -> list[str]:
 
     Whether something is to be made again is told from files' ages alone, since Snakemake's own records stay
     behind on the machine that made them; and with a lock of our own, which dies with its process, no machine
-    that is taken away leaves one of Snakemake's.
+    that is taken away leaves one of Snakemake's. A part of the seeds is asked for by a second file, as on the
+    command line Snakemake reads lists of numbers as lists of words.
     """
+    overlay = call.folder / OVERLAY
+    if stage.overlay():
+        overlay.parent.mkdir(parents=True, exist_ok=True)
+        overlay.write_text(stage.overlay())
     return [
         *(sys.executable, "-m", "snakemake", *stage.targets),
         *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(call.folder)),
-        *("--configfile", str(call.config.resolve()), *stage.config()),
+        *("--configfile", str(call.config.resolve()), *([str(overlay)] if stage.overlay() else [])),
         *("--cores", call.cores, "--resources", f"gpu={call.gpu_jobs}"),
         *("--rerun-triggers", "mtime", "--rerun-incomplete", "--nolock", "--keep-going"),
     ]

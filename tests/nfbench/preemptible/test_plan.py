@@ -30,8 +30,8 @@ def test_a_seed_is_finished_before_the_next_begins_and_its_learned_reverses_come
     assert planned[0].targets == ("results/tiny/measure/quality/biflow/seed3.json",)
     sources = [path.split("/")[4] for path in planned[2].targets]
     assert sources == ["sequential", "sequential+denoise", "gs-jacobi@tuned", "floor", "floor-noisy"]
-    assert planned[3].config() == ["--config", "seeds=[3]"]
-    assert planned[-1].config() == ["--config", "seeds=[3, 5]"]
+    assert yaml.safe_load(planned[3].overlay()) == {"seeds": [3]}
+    assert {stage.overlay() for stage in planned if stage is not planned[3]} == {""}
 
 
 def test_only_what_is_not_there_is_made_and_the_last_stage_always(values, tmp_path):

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -113,9 +114,7 @@ def test_what_one_call_packs_the_next_unpacks_elsewhere(call, pretend, tmp_path)
 
 
 def test_children_that_do_not_end_are_ended_by_force(tmp_path):
-    deaf = (
-        "import signal, sys, time; signal.signal(15, signal.SIG_IGN); open(sys.argv[1], 'w'); time.sleep(60)"
-    )
+    deaf = "import signal, sys, time; signal.signal(15, 1); open(sys.argv[1], 'w'); time.sleep(60)"
     group = Group([sys.executable, "-c", deaf, str(tmp_path / "deaf")])
     assert group.wait(until=(tmp_path / "deaf").exists) is None
     assert not group.end(patience=0.5)
@@ -140,6 +139,14 @@ def test_snakemake_is_told_to_go_by_ages_and_to_leave_no_lock(call):
     assert words[1:4] == ["-m", "snakemake", "all"]
     assert {"--nolock", "--rerun-incomplete", "--keep-going"} <= set(words)
     assert words[words.index("--rerun-triggers") + 1] == "mtime"
+    assert words[words.index("--configfile") + 1 :][:2] == [str(TINY), "--cores"]
+
+
+def test_a_part_of_the_seeds_is_asked_for_by_a_file_laid_over_the_experiment_s(call):
+    words = command(call, dataclasses.replace(runner.stages({}, ["all"])[0], seeds=(3, 5)))
+    base, overlay = words[words.index("--configfile") + 1 :][:2]
+    assert base == str(TINY)
+    assert Path(overlay).read_text() == "seeds: [3, 5]\n"
 
 
 def test_tables_are_the_same_where_only_times_differ(tmp_path):
