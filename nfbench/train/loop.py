@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from nfbench.compiling import compile_repeated, compiling_pays
 from nfbench.config import TrainingConfig
 from nfbench.device import autocast
 from nfbench.errors import UserError
@@ -49,6 +50,7 @@ class Trainer:
     Args:
         loss: (model, uint8 images, labels, generator) to a scalar; all its randomness comes from the
             generator, which is seeded by (seed, step).
+        compile: "auto" or "never", see `nfbench.compiling.compiling_pays`.
         evaluate: measures of the averaged model on validation data, made every `evaluate_every` steps.
         resume: where the unfinished state is kept; removed by the caller once the result is written.
         resume_key: tells this training from others; a state with another key is not gone on from.
@@ -65,13 +67,14 @@ class Trainer:
         seed: int,
         device: torch.device,
         precision: str = "fp32",
+        compile: str = "never",
         evaluate: Evaluate | None = None,
         resume: Path | None = None,
         resume_key: str = "",
         report: Callable[[str], None] = print,
     ):
         self.model, self.loss, self.batches, self.config = model, loss, batches, config
-        self.seed, self.device, self.precision = seed, device, precision
+        self.seed, self.device, self.precision, self.compile = seed, device, precision, compile
         self.evaluate, self.resume, self.resume_key, self.report = evaluate, resume, resume_key, report
         self.optimisers = build_optimisers(model, config)
         self.base_rates = [[g["lr"] for g in opt.param_groups] for opt in self.optimisers]
@@ -95,6 +98,8 @@ class Trainer:
         if (name := device_name(self.device)) not in self.devices:
             self.devices.append(name)
         self.model.train()
+        if compiling_pays(self.compile, self.device, self.config.steps - self.step):
+            self.report(f"compiling {compile_repeated(self.model)} parts of the network")
         with sigterm_noticed(self.resume is not None) as notice:
             self._train(notice)
         return Trained(self.average.module, self.seconds, self.curve, self.devices)

@@ -35,6 +35,7 @@ with job(snakemake.log[0], snakemake.threads) as report:
         seed=seed,
         device=device,
         precision=precision,
+        compile=snakemake.params.compile,
         evaluate=validation_measure(splits.validation),
         resume=resume,
         resume_key=config_hash(

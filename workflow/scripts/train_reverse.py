@@ -38,6 +38,7 @@ with job(snakemake.log[0], snakemake.threads) as report:
         seed=seed,
         device=device,
         precision=precision,
+        compile=snakemake.params.compile,
         evaluate=recipe.validation_measure(flow, splits.validation),
         resume=resume,
         resume_key=config_hash(
