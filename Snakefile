@@ -12,32 +12,10 @@ if not workflow.configfiles:
 report: "workflow/report/workflow.rst"
 
 
-include: "workflow/rules/common.smk"
-include: "workflow/rules/inputs.smk"
-include: "workflow/rules/data.smk"
-include: "workflow/rules/forward.smk"
-include: "workflow/rules/reverse.smk"
-include: "workflow/rules/sample.smk"
-include: "workflow/rules/measure.smk"
-include: "workflow/rules/report.smk"
-include: "workflow/rules/comparisons.smk"
-include: "workflow/rules/budget.smk"
-include: "workflow/rules/speed.smk"
-include: "workflow/rules/claims.smk"
-include: "workflow/rules/page.smk"
-include: "workflow/rules/keep.smk"
+if "sizes" in config:  # an experiment that times networks of named sizes, and has nothing else
 
+    include: "workflow/rules/paper_speed.smk"
 
-localrules:
-    all,
+else:
 
-
-rule all:
-    """Every table and figure of the configured experiments."""
-    default_target: True
-    input:
-        "results/table1.csv",
-        "results/table1.md",
-        "results/report.html",
-        all_figures(),
-        editing_tables(JOINED),
+    include: "workflow/rules/experiment.smk"

@@ -33,6 +33,7 @@ from baselines.tarflow.counting import Count
 from baselines.tarflow.denoise import Denoised
 from baselines.tarflow.model import Block, TarFlow, TarFlowSpec
 from nfbench.data.tokens import tokens_to_images
+from nfbench.device import in_full_precision
 from nfbench.errors import UserError
 from nfbench.sample.sampler import Sampled
 from nfbench.train.checkpoint import load_model, save_checkpoint
@@ -73,12 +74,12 @@ class StudentBlock(Block):
             y: class ids (B,), -1 for no class; None for none at all.
             causal: whether the flow's mask is on.
         """
-        h = self.proj_in(x) + self.order(self.pos_embed[None]) + self.condition(y)
+        h = in_full_precision(self.proj_in, x) + self.order(self.pos_embed[None]) + self.condition(y)
         for layer in self.attn_blocks:
             q, k, v = layer.attention.split(h)
             h = h + layer.attention.merge(F.scaled_dot_product_attention(q, k, v, is_causal=causal))
             h = h + layer.mlp(h)
-        a, m = self.split_outputs(self.proj_out(h[:, :-1]), x)
+        a, m = self.split_outputs(in_full_precision(self.proj_out, h[:, :-1]), x)
         return F.pad(a, (0, 0, 1, 0)), F.pad(m, (0, 0, 1, 0))
 
     def forward(self, v: Tensor, y: Tensor | None = None, causal: bool = False) -> Tensor:

@@ -22,6 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nfbench.device import in_full_precision
+
 
 def rotary_angles(side: int, head_dim: int, base: float = 100.0) -> Tensor:
     """Return the rotation angles of a square grid of tokens in raster order, (side^2, head_dim / 2).
@@ -61,8 +63,10 @@ class Attention(nn.Module):
         batch, tokens, _ = h.shape
         qkv = self.qkv(self.norm(h)).view(batch, tokens, 3, self.heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        q = rotate(self.query_norm(q), cos, sin)
-        k = rotate(self.key_norm(k), cos, sin)
+        # In mixed precision they come in bfloat16, for which RMSNorm has no fused kernel and another epsilon.
+        dtype = self.query_norm.weight.dtype
+        q = rotate(self.query_norm(q.to(dtype)), cos, sin)
+        k = rotate(self.key_norm(k.to(dtype)), cos, sin)
         attended = F.scaled_dot_product_attention(q, k, v)
         return self.proj(attended.transpose(1, 2).flatten(2))
 
@@ -116,8 +120,8 @@ class Head(nn.Module):
             nn.init.zeros_(self.linear.weight)
 
     def forward(self, h: Tensor) -> Tensor:
-        """(B, T, C) to (B, T, D)."""
-        return self.linear(self.norm(h))
+        """(B, T, C) to (B, T, D), in full precision also where the layers are not."""
+        return in_full_precision(self.linear, self.norm(h))
 
 
 class ScaleEmbedding(nn.Module):

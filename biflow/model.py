@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from biflow.layers import Head, Layer, ScaleEmbedding, rotary_angles
 from nfbench.data.tokens import tokens_to_images
+from nfbench.device import in_full_precision
 
 Projection = Literal["beside", "through", "none"]
 Denoising = Literal["learned", "none"]
@@ -215,7 +216,7 @@ class ReverseModel(nn.Module):
 
     def start(self, z: Tensor) -> Tensor:
         """Return h_K, what the first group is given, (B, T, C)."""
-        return self.embed(z) + self.position
+        return in_full_precision(self.embed, z) + self.position
 
     def run_group(self, i: int, h: Tensor, y: Tensor | None, w: Tensor | None = None) -> Tensor:
         """Evaluate the i-th group from the noise on, (B, T, C) to (B, T, C).
@@ -240,7 +241,7 @@ class ReverseModel(nn.Module):
         if i >= len(self.embeds):
             return h, None
         projected = self.heads[i](h)
-        return self.embeds[i](projected) + self.position, projected
+        return in_full_precision(self.embeds[i], projected) + self.position, projected
 
     def hidden_states(self, z: Tensor, y: Tensor | None, w: Tensor | None = None) -> list[Tensor]:
         """Return the output of every group, (B, T, C) each: h_{K-1}, ..., h_0 and the denoising group's.

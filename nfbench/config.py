@@ -212,6 +212,7 @@ class ExperimentConfig:
     editing: EditingConfig | None = None
     device: str = "auto"
     precision: str = "auto"
+    compile: str = "auto"
     guidance: GuidanceConfig | None = None
     experiments: list[str] | None = None
     budget: BudgetConfig | None = None
@@ -219,6 +220,32 @@ class ExperimentConfig:
     ablations: list[str] = field(default_factory=list)
     ablation_experiment: str | None = None
     threads_per_training: int | None = None
+
+
+@dataclass(frozen=True)
+class NarrowConfig:
+    """What differs from a named size; see workflow/schemas/paper_speed.schema.yaml."""
+
+    width: int
+    layers: int
+    head_dim: int = 64
+
+
+@dataclass(frozen=True)
+class PaperSpeedConfig:
+    """A timing experiment at the paper's sizes; keys as in workflow/schemas/paper_speed.schema.yaml."""
+
+    experiment: str
+    sizes: list[str]
+    samplers: list[str]
+    batch_sizes: list[int]
+    narrow: NarrowConfig | None = None
+    guidance: list[float] = field(default_factory=lambda: [0.0])
+    max_seconds: float = 4.0
+    min_rounds: int = 5
+    device: str = "auto"
+    precision: str = "auto"
+    compile: str = "auto"
 
 
 def build(cls: type, values: dict[str, Any]) -> Any:

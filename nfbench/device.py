@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import Tensor, nn
 
 from nfbench.errors import UserError
 
@@ -32,3 +33,15 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
     if precision == "bf16":
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
+
+
+def in_full_precision(module: nn.Module, x: Tensor) -> Tensor:
+    """Evaluate a module on what `x` is, in the precision of its weights, also inside `autocast`.
+
+    For the few narrow maps whose rounding would be seen in the result: what tokens are embedded from, and
+    what log-scales, shifts and images are read off.
+    """
+    if not torch.is_autocast_enabled(x.device.type):
+        return module(x)
+    with torch.autocast(x.device.type, enabled=False):
+        return module(x.to(next(module.parameters()).dtype))

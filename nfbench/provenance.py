@@ -7,9 +7,10 @@ import subprocess
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:  # the commit alone needs no torch, whose import takes seconds
+    import torch
 
 from nfbench.errors import UserError
 
@@ -41,8 +42,10 @@ def commit() -> str | None:
     return f"{_git('rev-parse', '--short=12', 'HEAD')}{'+dirty' if changed else ''}"
 
 
-def device_name(device: str | torch.device) -> str:
+def device_name(device: "str | torch.device") -> str:
     """Return what the device is called, e.g. "NVIDIA H100 80GB HBM3" or the CPU's model name."""
+    import torch
+
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
     cpuinfo = Path("/proc/cpuinfo")
@@ -66,8 +69,10 @@ def driver() -> str | None:
     return path.read_text().splitlines()[0].partition(":")[2].strip() if path.is_file() else None
 
 
-def provenance(device: str | torch.device = "cpu", precision: str = "fp32") -> dict[str, Any]:
+def provenance(device: "str | torch.device" = "cpu", precision: str = "fp32") -> dict[str, Any]:
     """Describe what computes: to be stored beside every number it makes."""
+    import torch
+
     return {
         "commit": commit(),
         "lock": lock_hash(),

@@ -11,6 +11,7 @@ from baselines.tarflow.counting import Count
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.model import TarFlow
 from baselines.tarflow.prepared import PreparedFlow
+from nfbench.errors import UserError
 from nfbench.sample.sampler import Sampled
 
 
@@ -116,14 +117,25 @@ class FlowInverse(ABC):
 class PreparedInverse(FlowInverse):
     """An inverse that evaluates prepared blocks; the flow's weights are copied when it is made or moved.
 
-    It keeps its workspace from call to call, so one sampler serves one thread. Options: those of `Guidance`.
+    It keeps its workspace from call to call, so one sampler serves one thread. Options: `precision`, "bf16"
+    for products in bfloat16 in place of the weights' own precision, and those of `Guidance`.
     """
 
-    def __init__(self, flow: TarFlow, **guidance_options: Any):
+    def __init__(self, flow: TarFlow, precision: str = "fp32", **guidance_options: Any):
         super().__init__(flow, **guidance_options)
-        self.prepared = PreparedFlow(flow)
+        if precision not in ("fp32", "bf16"):
+            raise UserError(f"'precision' of {self.name} is '{precision}'; it must be 'fp32' or 'bf16'.")
+        self.precision = precision
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self.prepared = PreparedFlow(self.flow, torch.bfloat16 if self.precision == "bf16" else None)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return super().settings | ({"precision": "bf16"} if self.precision == "bf16" else {})
 
     def to(self, device: torch.device) -> Self:
         super().to(device)
-        self.prepared = PreparedFlow(self.flow)
+        self._prepare()
         return self

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nfbench.data.tokens import images_to_tokens, tokens_to_images
+from nfbench.device import in_full_precision
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,9 @@ class Block(nn.Module):
     ) -> tuple[Tensor, Tensor, list[KeysValues]]:
         """Predict the log-scale and shift of the *next* token from each given token and those before.
 
+        In mixed precision the products inside the layers are taken in bfloat16; the residual stream and
+        the maps into and out of it are not, since exp(-a) and the log-determinant would show their rounding.
+
         Args:
             x: tokens in the block's own order, (B, n, D); with `past`, the one next token.
             y: class ids (B,), -1 for no class; None for none at all.
@@ -201,12 +205,12 @@ class Block(nn.Module):
         """
         start = 0 if past is None else past[0][0].shape[2]
         position = self.order(self.pos_embed[None])[:, start : start + x.shape[1]]
-        h = self.proj_in(x) + position + self.condition(y)
+        h = in_full_precision(self.proj_in, x) + position + self.condition(y)
         cache = []
         for index, layer in enumerate(self.attn_blocks):
             h, keys_values = layer(h, None if past is None else past[index], temperature)
             cache.append(keys_values)
-        return *self.split_outputs(self.proj_out(h), x), cache
+        return *self.split_outputs(in_full_precision(self.proj_out, h), x), cache
 
     def split_outputs(self, outputs: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Split into log-scale a and shift m in the precision of `x`, and clip both."""

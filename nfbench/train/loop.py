@@ -9,10 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from nfbench.compiling import compile_repeated, compiling_pays
 from nfbench.config import TrainingConfig
 from nfbench.device import autocast
 from nfbench.errors import UserError
 from nfbench.files import atomic_path
+from nfbench.interrupt import STATUS, Notice, sigterm_noticed
+from nfbench.provenance import device_name
 from nfbench.train.batches import ResidentBatches
 from nfbench.train.optimisers import build_optimisers, learning_rate_factor
 
@@ -32,11 +35,13 @@ class Trained:
         model: the exponential moving average of the weights (ema = 0: the last weights).
         seconds: spent on training steps, evaluations and saving left out.
         curve: rows of step, seconds, loss (mean since the last row) and the evaluated measures.
+        devices: the names of all that it ran on, in order; more than one where it went on elsewhere.
     """
 
     model: nn.Module
     seconds: float = 0.0
     curve: list[dict[str, float]] = field(default_factory=list)
+    devices: list[str] = field(default_factory=list)
 
 
 class Trainer:
@@ -45,6 +50,7 @@ class Trainer:
     Args:
         loss: (model, uint8 images, labels, generator) to a scalar; all its randomness comes from the
             generator, which is seeded by (seed, step).
+        compile: "auto" or "never", see `nfbench.compiling.compiling_pays`.
         evaluate: measures of the averaged model on validation data, made every `evaluate_every` steps.
         resume: where the unfinished state is kept; removed by the caller once the result is written.
         resume_key: tells this training from others; a state with another key is not gone on from.
@@ -61,13 +67,14 @@ class Trainer:
         seed: int,
         device: torch.device,
         precision: str = "fp32",
+        compile: str = "never",
         evaluate: Evaluate | None = None,
         resume: Path | None = None,
         resume_key: str = "",
         report: Callable[[str], None] = print,
     ):
         self.model, self.loss, self.batches, self.config = model, loss, batches, config
-        self.seed, self.device, self.precision = seed, device, precision
+        self.seed, self.device, self.precision, self.compile = seed, device, precision, compile
         self.evaluate, self.resume, self.resume_key, self.report = evaluate, resume, resume_key, report
         self.optimisers = build_optimisers(model, config)
         self.base_rates = [[g["lr"] for g in opt.param_groups] for opt in self.optimisers]
@@ -75,16 +82,29 @@ class Trainer:
         self.average.requires_grad_(False)
         self.step, self.seconds = 0, 0.0
         self.curve: list[dict[str, float]] = []
+        self.devices: list[str] = []
         self._losses: list[Tensor] = []
 
     def run(self) -> Trained:
         """Train to the configured number of steps.
 
+        Where there is a resume file, SIGTERM ends the training after the step at hand, and nothing is lost.
+
         Raises:
             UserError: the loss became non-finite.
+            SystemExit: with status 143 after SIGTERM, once the state is saved.
         """
         self._load()
+        if (name := device_name(self.device)) not in self.devices:
+            self.devices.append(name)
         self.model.train()
+        if compiling_pays(self.compile, self.device, self.config.steps - self.step):
+            self.report(f"compiling {compile_repeated(self.model)} parts of the network")
+        with sigterm_noticed(self.resume is not None) as notice:
+            self._train(notice)
+        return Trained(self.average.module, self.seconds, self.curve, self.devices)
+
+    def _train(self, notice: Notice) -> None:
         reported = saved = time.monotonic()
         while self.step < self.config.steps:
             started = time.perf_counter()
@@ -92,7 +112,8 @@ class Trainer:
             until = min(
                 self.config.steps, *(first - first % n + n for n in (CHECK_EVERY, self.config.evaluate_every))
             )
-            while self.step < until:
+            self._losses.append(self._advance())
+            while self.step < until and not notice.given:
                 self._losses.append(self._advance())
             self._check()  # reads a loss, so the time below covers finished work
             self.seconds += time.perf_counter() - started
@@ -102,10 +123,13 @@ class Trainer:
                 self._progress(rate)
                 reported = now
             self._record()
+            if notice.given:
+                self._save()
+                self.report(f"SIGTERM: saved at step {self.step}, to go on from there")
+                raise SystemExit(STATUS)
             if self.resume and now - saved > SECONDS_BETWEEN_SAVES:
                 self._save()
                 saved = now
-        return Trained(self.average.module, self.seconds, self.curve)
 
     def _advance(self) -> Tensor:
         """Make one step; return its loss, still on the device."""
@@ -162,6 +186,7 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
             "curve": self.curve,
+            "devices": self.devices,
             "losses": [loss.item() for loss in self._losses],
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
@@ -188,5 +213,6 @@ class Trainer:
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
+        self.devices = state.get("devices", [])
         self._losses = [torch.tensor(loss, device=self.device) for loss in state["losses"]]
         self.report(f"going on from step {self.step}")

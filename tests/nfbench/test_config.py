@@ -13,7 +13,9 @@ from nfbench.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-FILES = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.stem != "ablations")
+TIMING_SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/paper_speed.schema.yaml").read_text())
+TIMING_FILES = sorted((ROOT / "config").glob("paper-speed*.yaml"))
+FILES = sorted({*(ROOT / "config").glob("*.yaml")} - {ROOT / "config/ablations.yaml", *TIMING_FILES})
 SECTIONS = {
     "data": config.DataConfig,
     "forward": config.ForwardConfig,
@@ -37,6 +39,31 @@ def test_every_experiment_file_is_valid_and_named_after_its_experiment(path):
     built = build(ExperimentConfig, values)
     assert built.experiment == path.stem
     assert built.forward.training.steps == values["forward"]["training"]["steps"]
+
+
+@pytest.mark.parametrize("path", TIMING_FILES, ids=lambda path: path.stem)
+def test_every_timing_file_is_valid_and_named_after_its_experiment(path):
+    built = build(config.PaperSpeedConfig, read_experiment(path, TIMING_SCHEMA))
+    assert built.experiment == path.stem
+
+
+@pytest.mark.parametrize(
+    ("node", "cls"),
+    [
+        (TIMING_SCHEMA, config.PaperSpeedConfig),
+        (TIMING_SCHEMA["properties"]["narrow"], config.NarrowConfig),
+    ],
+)
+def test_timing_schema_and_dataclass_have_the_same_keys_and_required_ones(node, cls):
+    assert set(node["properties"]) == set(typing.get_type_hints(cls))
+    assert set(node["required"]) == config.required_keys(cls)
+    assert all("description" in key for key in node["properties"].values())
+
+
+def test_the_timing_schema_s_sizes_are_the_presets():
+    from biflow.presets import PRESETS
+
+    assert TIMING_SCHEMA["properties"]["sizes"]["items"]["enum"] == list(PRESETS)
 
 
 def schema_of(*path):

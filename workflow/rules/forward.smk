@@ -19,5 +19,6 @@ rule train_forward:
         forward=lambda w: EXPERIMENTS[w.experiment]["flows"][w.flow],
         device=setting("device"),
         precision=setting("precision"),
+        compile=setting("compile"),
     script:
         "../scripts/train_forward.py"

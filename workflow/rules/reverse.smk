@@ -33,5 +33,6 @@ rule train_reverse:
         model=lambda w: EXPERIMENTS[w.experiment]["reverse"][w.method],
         device=setting("device"),
         precision=setting("precision"),
+        compile=setting("compile"),
     script:
         "../scripts/train_reverse.py"

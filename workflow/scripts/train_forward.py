@@ -13,7 +13,7 @@ from nfbench.data.datasets import load
 from nfbench.device import resolve_device, resolve_precision
 from nfbench.files import atomic_path
 from nfbench.job import job
-from nfbench.provenance import config_hash, device_name, provenance
+from nfbench.provenance import config_hash, provenance
 from nfbench.train.batches import ResidentBatches
 from nfbench.train.loop import Trainer
 
@@ -35,11 +35,12 @@ with job(snakemake.log[0], snakemake.threads) as report:
         seed=seed,
         device=device,
         precision=precision,
+        compile=snakemake.params.compile,
         evaluate=validation_measure(splits.validation),
         resume=resume,
         resume_key=config_hash(
             {
-                "on": [precision, device_name(device)],
+                "on": [precision, device.type],
                 "seed": seed,
                 "data": snakemake.params.data,
                 "forward": snakemake.params.forward,
@@ -55,6 +56,7 @@ with job(snakemake.log[0], snakemake.threads) as report:
             "seconds": trained.seconds,
             "seed": seed,
             "steps": config.training.steps,
+            "devices": trained.devices,
             "state_rms": rms,
             "config": config_hash(snakemake.params.forward),
         },

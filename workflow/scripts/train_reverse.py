@@ -12,7 +12,7 @@ from nfbench.data.datasets import load
 from nfbench.device import resolve_device, resolve_precision
 from nfbench.files import atomic_path, sha256_file
 from nfbench.job import job
-from nfbench.provenance import config_hash, device_name, provenance
+from nfbench.provenance import config_hash, provenance
 from nfbench.sample.contestant import contestant
 from nfbench.train.batches import ResidentBatches
 from nfbench.train.loop import Trainer
@@ -38,11 +38,12 @@ with job(snakemake.log[0], snakemake.threads) as report:
         seed=seed,
         device=device,
         precision=precision,
+        compile=snakemake.params.compile,
         evaluate=recipe.validation_measure(flow, splits.validation),
         resume=resume,
         resume_key=config_hash(
             {
-                "on": [precision, device_name(device)],
+                "on": [precision, device.type],
                 "seed": seed,
                 "model": snakemake.params.model,
                 "flow": sha256_file(snakemake.input.flow),
@@ -57,6 +58,7 @@ with job(snakemake.log[0], snakemake.threads) as report:
             "seconds": trained.seconds,
             "seed": seed,
             "steps": config.training.steps,
+            "devices": trained.devices,
             "method": method,
             "seen_spaces": recipe.seen_spaces(config),
             "config": config_hash(snakemake.params.model),

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -146,6 +148,43 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(tmp_path, mo
         assert torch.equal(one, other)
     losses = [[row["loss"] for row in result.curve] for result in (whole, resumed)]
     assert losses[0] == pytest.approx(losses[1])
+
+
+@pytest.mark.parametrize("at", [33, 75], ids=["between reports", "at the last step"])
+def test_sigterm_saves_after_the_step_at_hand_and_nothing_is_lost(tmp_path, at):
+    calls = 0
+
+    def terminated(*arguments):
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return toy_loss(*arguments)
+
+    resume, lines = tmp_path / "resume.pt", []
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        trainer(loss=terminated, resume=resume, report=lines.append).run()
+    assert ended.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert lines[-1] == f"SIGTERM: saved at step {at}, to go on from there"
+    resumed, whole = trainer(resume=resume).run(), trainer().run()
+    for one, other in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    steps = [[(row["step"], row["loss"]) for row in result.curve] for result in (whole, resumed)]
+    assert steps[0] == [(step, pytest.approx(loss)) for step, loss in steps[1]]
+    assert len(resumed.devices) == 1  # however often it was interrupted there
+
+
+def test_a_training_that_cannot_be_resumed_leaves_sigterm_alone():
+    before, seen = signal.getsignal(signal.SIGTERM), []
+
+    def looking(*arguments):
+        seen.append(signal.getsignal(signal.SIGTERM))
+        return toy_loss(*arguments)
+
+    trainer(dataclasses.replace(CONFIG, steps=1), loss=looking).run()
+    assert seen == [before]
 
 
 def test_a_training_does_not_go_on_from_one_with_other_settings(tmp_path, monkeypatch):
