@@ -47,6 +47,8 @@ EDITING = {
     "leak": "leak",
 }
 
+CLAIMS = {"claim": "claim", "verdict": "verdict", "seeds": "seeds", "device": "device"}
+
 
 def contestants(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with a column `contestant`: the sampler's name with its variant."""
@@ -124,6 +126,20 @@ def editing_block(rows: pd.DataFrame) -> str:
         " hidden pixels have other values."
     )
     return table(rows, EDITING, caption)
+
+
+def claims_section(rows: pd.DataFrame, path: str) -> Section:
+    """Write up what became of the papers' claims.
+
+    Args:
+        rows: of results/claims.csv.
+    """
+    counts = rows["verdict"].str.split(" (", regex=False).str[0].value_counts()
+    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    caption = f"The rule of each verdict and every measurement behind it: `{Path(path).with_suffix('.md')}`."
+    return Section(
+        "What the papers claim", [paragraph(f"Of {len(rows)} claims: {said}."), table(rows, CLAIMS, caption)]
+    )
 
 
 def provenance_section(rows: pd.DataFrame, sources: Mapping[str, str]) -> Section:

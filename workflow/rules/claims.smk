@@ -1,16 +1,5 @@
 # The papers' claims, tables ready to paste, and where every table comes from.
-from nfbench.files import sha256_file
-
 PRINTED = ["table1", "table2", "table3", "table4", "claims"]
-
-
-def there(*patterns):
-    """Return {file: hash} of what is there when Snakemake starts, for a rule to read without asking for it.
-
-    Tables 2 to 4 take an hour or a GPU, and no other target starts them; a changed one runs the rule again.
-    """
-    paths = sorted(path.as_posix() for pattern in patterns for path in Path().glob(pattern))
-    return {path: sha256_file(path) for path in paths}
 
 
 def own_tables():
@@ -19,8 +8,10 @@ def own_tables():
     return there("results/table[23].csv", "results/table[23]_verdicts.csv", *reports)
 
 
-REFERENCE_TABLES = library(
-    *(f"results/reference/*/{name}" for name in ("table*.csv", "editing.csv", "speed.csv", "ratios.md"))
+REFERENCE_TABLES = hashes(
+    library(
+        *(f"results/reference/*/{name}" for name in ("table*.csv", "editing.csv", "speed.csv", "ratios.md"))
+    )
 )
 CLAIMS_CODE = library(
     "config/claims.yaml",
@@ -33,7 +24,6 @@ rule report_claims:
     """Judge what the papers claim by the reader's own tables and by the committed ones."""
     input:
         own=["results/table1.csv"],
-        references=REFERENCE_TABLES,
         claims=library("config/claims.yaml")[0],
         schema=library("workflow/schemas/claims.schema.yaml")[0],
         code=CLAIMS_CODE,
@@ -48,6 +38,7 @@ rule report_claims:
         "../../environment.yml"
     params:
         others=lambda w: own_tables(),
+        references=REFERENCE_TABLES,
     script:
         "../scripts/report_claims.py"
 
@@ -56,7 +47,6 @@ rule keep_claims:
     """Judge what the papers claim by the committed tables alone, and write it to where it is committed."""
     input:
         own=[],
-        references=REFERENCE_TABLES,
         claims=library("config/claims.yaml")[0],
         schema=library("workflow/schemas/claims.schema.yaml")[0],
         code=CLAIMS_CODE,
@@ -71,6 +61,7 @@ rule keep_claims:
         "../../environment.yml"
     params:
         others=[],
+        references=REFERENCE_TABLES,
     script:
         "../scripts/report_claims.py"
 

@@ -11,6 +11,7 @@ SEARCHED = [workflow.basedir, environ.get("PYTHONPATH")]
 environ["PYTHONPATH"] = os.pathsep.join(filter(None, SEARCHED))
 
 from nfbench.errors import UserError
+from nfbench.files import sha256_file
 from nfbench.sample.contestant import contestant
 from nfbench.sample.experiments import canonical, load_experiments
 from nfbench.sample.vocabulary import read_vocabulary
@@ -60,6 +61,19 @@ def setting(*keys):
 def library(*patterns):
     """Return the library files under the repository that match; a rule that lists them runs again when they change."""
     return sorted(os.path.relpath(path) for pattern in patterns for path in ROOT.glob(pattern))
+
+
+def hashes(paths):
+    """Return {file: hash}, for a rule to read files that it does not ask for, as params: changed ones run it again.
+
+    Committed results are outputs of rules that take an hour or a GPU, which no other target may start.
+    """
+    return {path: sha256_file(path) for path in paths}
+
+
+def there(*patterns):
+    """Return {file: hash} of what is there when Snakemake starts; see `hashes`."""
+    return hashes(sorted(path.as_posix() for pattern in patterns for path in Path().glob(pattern)))
 
 
 # What each kind of rule computes with, beside its script.

@@ -1,4 +1,4 @@
-# Every rule of an experiment that trains, and what all of them lead to.
+# Every rule of an experiment that trains.
 include: "common.smk"
 include: "inputs.smk"
 include: "data.smk"
@@ -13,18 +13,3 @@ include: "speed.smk"
 include: "claims.smk"
 include: "page.smk"
 include: "keep.smk"
-
-
-localrules:
-    all,
-
-
-rule all:
-    """Every table and figure of the configured experiments."""
-    default_target: True
-    input:
-        "results/table1.csv",
-        "results/table1.md",
-        "results/report.html",
-        all_figures(),
-        editing_tables(JOINED),

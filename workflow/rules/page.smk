@@ -14,7 +14,6 @@ def page_extras():
             *kept.glob(f"{ABLATED}-*/editing.csv"),
         ],
         "budget": [results / f"figures/{BUDGETED}/budget.png", *kept.glob(f"{BUDGETED}-*/budget.png")],
-        "claims": [results / "claims.csv"],
     }
     there = {what: [path for path in paths if path.is_file()] for what, paths in places.items()}
     return {what: os.path.relpath(paths[0]) for what, paths in there.items() if paths}
@@ -24,6 +23,7 @@ rule report_page:
     """Write the tables and figures up as a page, with results made on request where they are."""
     input:
         table="results/table1.csv",
+        claims="results/claims.csv",
         figures=[path for path in all_figures() if path.endswith(".png")],
         captions=library("workflow/report/*.rst"),
         code=library("nfbench/report/page.py", "nfbench/report/experiment_page.py"),

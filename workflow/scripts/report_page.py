@@ -7,13 +7,14 @@ import pandas as pd
 from nfbench.files import atomic_path
 from nfbench.job import job
 from nfbench.report.experiment_page import (
+    claims_section,
     comparison_section,
     editing_block,
     experiment_section,
     figures_section,
     provenance_section,
 )
-from nfbench.report.page import Section, caption_of, page, paragraph, table
+from nfbench.report.page import Section, caption_of, page, paragraph
 from nfbench.report.tables import read_table
 
 INTRODUCTION = (
@@ -66,11 +67,8 @@ with job(snakemake.log[0]) as report:
         }
         sections.append(experiment_section(of_experiment, figures, captions))
     sections += [*compared(extras), *pictured(extras, captions, snakemake.params.ablated)]
-    if "claims" in extras:
-        claims = pd.read_csv(extras["claims"])
-        headers = {name: name.replace("_", " ") for name in ("claim", "paper", "measured", "verdict")}
-        sections.append(Section("Claims", [table(claims, headers, f"From `{extras['claims']}`.")]))
-    sources = {"table1": snakemake.input.table} | extras
+    sections.append(claims_section(pd.read_csv(snakemake.input.claims), snakemake.input.claims))
+    sources = {"table1": snakemake.input.table, "claims": snakemake.input.claims} | extras
     sections.append(provenance_section(rows, sources))
     with atomic_path(snakemake.output[0]) as temporary:
         temporary.write_text(page("Samplers of normalizing flows, measured", sections))
