@@ -145,14 +145,10 @@ def _below(rows: pd.DataFrame) -> list[str]:
     state |= {"driver": "driver {}", "commit": "commit {}"}
     found = [", ".join(text.format(first[key]) for key, text in state.items() if not pd.isna(first[key]))]
     found += list(rows["marks"].dropna().unique())
-    for columns in (["missing", "label"], ["notes", "label"]):
-        named = rows.assign(label=[label(row) for _, row in rows.iterrows()]).dropna(subset=columns[:1])
-        for reason, of in named.groupby(columns[0], sort=False):
-            batches = ", ".join(f"{size}" for size in dict.fromkeys(of["batch_size"]))
-            scales = " and ".join(f"{scale:g}" for scale in dict.fromkeys(of["guidance"]))
-            names = ", ".join(dict.fromkeys(of["label"]))
-            word = "missing" if columns[0] == "missing" else "note"
-            found.append(f"{word}: {names}, batch {batches}, guidance {scales}: {reason}")
+    named = rows.assign(label=[label(row) for _, row in rows.iterrows()])
+    for column, word in (("missing", "missing"), ("notes", "note")):
+        groups = named.dropna(subset=[column]).groupby(column, sort=False)
+        found += [f"{word}: {_which(of, named)}: {reason}" for reason, of in groups]
     repeated = rows.dropna(subset=["repeat_ratio"])
     judged = repeatability(
         Interval(row["repeat_ratio"], _bound(row["repeat_low"]), _bound(row["repeat_high"]), 0)
@@ -160,6 +156,15 @@ def _below(rows: pd.DataFrame) -> list[str]:
     )
     name = label(repeated.iloc[0]) if len(repeated) else "no sampler"
     return [*found, f"{name} against itself: {judged.in_words() if judged else 'not measured'}"]
+
+
+def _which(rows: pd.DataFrame, among: pd.DataFrame) -> str:
+    """Name the rows that something is said of, in few words."""
+    if len(rows) == among["ms_per_image"].notna().sum() and rows["ms_per_image"].notna().all():
+        return "all that was measured"
+    batches = ", ".join(f"{size}" for size in dict.fromkeys(rows["batch_size"]))
+    scales = " and ".join(f"{scale:g}" for scale in dict.fromkeys(rows["guidance"]))
+    return f"{'; '.join(dict.fromkeys(rows['label']))}, batch {batches}, guidance {scales}"
 
 
 def _bound(value: float | None) -> float | None:

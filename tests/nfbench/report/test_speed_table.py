@@ -231,6 +231,7 @@ def test_the_markdown_has_a_table_a_device_and_says_what_is_missing(sources):
     assert "- missing: biflow, batch 1, 16, guidance 1: not guided" in lines
     assert any(re.fullmatch(r"\| biflow \| clean \| 0 \| \*\*.*\*\*, 10× \| .* \|", line) for line in lines)
     assert any("against itself: ratio 1 lies within 4 of 4 intervals" in line for line in lines)
+    assert "- note: all that was measured: no energy: no driver" in lines
     assert "- of another commit, fedcba987654" in lines
     assert any(line.startswith("| biflow-biflow-b-2-learned-reverse-imagenet256 |") for line in lines)
 
