@@ -19,6 +19,8 @@ from nfbench.report.seed_intervals import FEWEST_SEEDS, OVER_SEEDS, t_interval
 from nfbench.report.tables import distinct
 from nfbench.sample.contestant import contestant
 
+# Endings of columns that hold an interval, and what it is.
+BOUNDS = {("low", "high"): "95%, as the table gives it", ("q1", "q3"): "quartiles"}
 FOLDER = re.compile(r"(.+)-(cpu|cuda|mps|h100|h200)")  # of committed results: experiment and device
 
 
@@ -33,6 +35,7 @@ class Selector:
     column: str | None = None
     ratio: list[dict] = field(default_factory=list)
     value: dict = field(default_factory=dict)
+    several: str | None = None
     exact: bool = False
 
     @property
@@ -40,7 +43,7 @@ class Selector:
         """The value at which neither of the two compared is ahead; None for a quantity by itself."""
         if self.paired:
             return 0.0
-        return 1.0 if self.ratio or self.table == "ratios.md" else None
+        return 1.0 if self.ratio or self.table == "ratios.md" or self.column == "speedup" else None
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,9 @@ def _cells(
         found = [_select(here, row) for row in wanted]
         if any(each.empty for each in found):
             continue
+        if selector.several and column in here:
+            upwards = selector.several == "lowest"
+            found = [each.sort_values(column, ascending=upwards).head(1) for each in found]
         quantity = f"{column}, " + " over ".join(_words(row) for row in wanted)
         about = {"quantity": quantity, "file": str(path)}
         several = [_words(row) for row, each in zip(wanted, found, strict=True) if len(each) > 1]
@@ -183,7 +189,8 @@ def _evidence(rows: Sequence[pd.Series], column: str, selector: Selector, about:
     about |= _origin(rows)
     values = [pd.to_numeric(row[column], errors="coerce") for row in rows]
     if any(pd.isna(value) for value in values) or (len(values) == 2 and not values[1]):
-        notes = "; ".join(distinct(_text(row, "notes") for row in rows))
+        told = ("missing", "notes", "note")
+        notes = "; ".join(distinct(_text(row, key) for row in rows for key in told))
         return Evidence(value=None, missing=notes or "the cell is empty", **about)
     value = float(values[0] / values[1]) if len(values) == 2 else float(values[0])
     seeds = {_seeds(row) for row in rows}
@@ -194,14 +201,12 @@ def _evidence(rows: Sequence[pd.Series], column: str, selector: Selector, about:
     for key in ("device", "n_samples", "seeds"):
         if len({str(row[key]) for row in rows if key in row}) > 1:
             return Evidence(objection=f"the two rows differ in {key}", **about)
-    if any("busy" in _text(row, "notes") for row in rows):
+    if any("busy" in _text(row, "notes") or row.get("busy") in (True, "True") for row in rows):
         return Evidence(objection="the machine was busy", **about)
     if any(f"{column}: " in _text(row, "notes") for row in rows):
         return Evidence(objection="too few images for this many features", **about)
-    if f"{column}_low" in rows[0]:
-        return Evidence(**_bounds(rows, column), **about)
     if f"{column}_std" not in rows[0]:
-        return Evidence(objection="the table gives no interval", **about)
+        return Evidence(**_bounds(rows, column), **about)
     shares = [row[f"{column}_std"] / cell for row, cell in zip(rows, values, strict=True)]
     std = value * math.hypot(*shares)  # to first order, as if the two were independent
     return Evidence(objection=_too_few(n or 0), **_over_seeds(value, std, n or 0), **about)
@@ -209,14 +214,15 @@ def _evidence(rows: Sequence[pd.Series], column: str, selector: Selector, about:
 
 def _bounds(rows: Sequence[pd.Series], column: str) -> dict[str, Any]:
     """Return the interval that a table gives; of a ratio the widest that the two intervals allow."""
-    lows, highs = ([row[f"{column}_{end}"] for row in rows] for end in ("low", "high"))
+    ends = next((ends for ends in BOUNDS if f"{column}_{ends[0]}" in rows[0]), None)
+    lows, highs = ([row[f"{column}_{end}"] for row in rows] for end in ends) if ends else ([None], [])
     if any(pd.isna(bound) for bound in (*lows, *highs)):
         return {"objection": "the table gives no interval"}
     low, high = (lows[0] / highs[1], highs[0] / lows[1]) if len(rows) == 2 else (lows[0], highs[0])
     return {
         "low": float(low),
         "high": float(high),
-        "interval": _text(rows[0], "interval") or "as the table gives it",
+        "interval": _text(rows[0], "interval") or BOUNDS[ends],
     }
 
 

@@ -57,10 +57,12 @@ LAYOUTS = {
     "table2": Layout(("experiment",), (Column("title", "Objective"), *_COMPARED)),
     "table3": Layout(("experiment",), (Column("factor", "Factor"), Column("change", "Change"), *_COMPARED)),
     "table4": Layout(
-        ("experiment", "device", "guidance", "batch_size"),
+        # what papers printed, which `paper_id` tells apart, is compared with nothing
+        ("paper_id", "experiment", "device", "output", "guidance", "batch_size"),
         (
-            *(Column("experiment", "Experiment"), Column("device", "Device"), Column("guidance", "Guidance")),
-            *(Column("batch_size", "Batch"), Column("sampler", "Sampler")),
+            *(Column("source", "Source"), Column("experiment", "Experiment"), Column("device", "Device")),
+            *(Column("guidance", "Guidance"), Column("batch_size", "Batch"), Column("sampler", "Sampler")),
+            Column("variant", "Threshold"),
             Column("ms_per_image", "ms/image", "lower"),
             Column("images_per_second", "images/s", "higher"),
             Column("speedup", "Speed-up", "higher"),

@@ -83,12 +83,16 @@ def _best(rows: pd.DataFrame, column: Column) -> set[int]:
 
 
 def _interval(row: pd.Series, name: str) -> tuple[float, float] | None:
-    """Return a cell's interval: the table's own, or over seeds where there are enough."""
-    low, high = (row.get(f"{name}_{end}", math.nan) for end in ("low", "high"))
-    if not (pd.isna(low) or pd.isna(high)):
-        return low, high
+    """Return a cell's interval: over seeds where there are enough, else the table's own, if any."""
     seeds = str(row.get("seeds", "")).split()
-    return t_interval(row[name], row.get(f"{name}_std"), len(seeds)) if len(seeds) >= FEWEST_SEEDS else None
+    std = row.get(f"{name}_std", math.nan)
+    if len(seeds) >= FEWEST_SEEDS and (found := t_interval(row[name], std, len(seeds))):
+        return found
+    for ends in (("low", "high"), ("ci_low", "ci_high")):
+        low, high = (row.get(f"{name}_{end}", math.nan) for end in ends)
+        if not (pd.isna(low) or pd.isna(high)):
+            return low, high
+    return None
 
 
 def number(value: Any) -> str:

@@ -15,7 +15,7 @@ from nfbench.trace.manifest import traced
 with job(snakemake.log[0]) as report:
     given, made = snakemake.input, snakemake.output
     claims = read_claims(given.claims, yaml.safe_load(Path(given.schema).read_text()))
-    tables = read_tables([*given.own, *snakemake.params.others, *snakemake.params.references])
+    tables = read_tables([*given.own, *snakemake.params.others])
     lines, measured = claims_tables(claims, tables)
     write_csv(made.csv, lines)
     write_csv(made.evidence, measured)

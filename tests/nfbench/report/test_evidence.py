@@ -91,6 +91,27 @@ def test_a_table_s_own_intervals_give_the_widest_ratio():
     assert only(RATIO, rows.assign(speed_low=None)).objection == "the table gives no interval"
 
 
+def test_quartiles_serve_where_a_table_gives_those():
+    found = only(RATIO, table1().assign(speed_q1=[390.0, 80.0], speed_q3=[410.0, 120.0]))
+    assert (found.low, found.high, found.interval) == (390 / 120, 410 / 80, "quartiles")
+
+
+def test_of_several_rows_none_is_taken_unless_it_is_said_which():
+    rows = pd.concat([table1(), table1(speed=900.0).head(1)], ignore_index=True)
+    assert only(RATIO, rows).missing == "several rows have biflow"
+    assert only(RATIO | {"several": "highest"}, rows).value == 9
+    assert only(RATIO | {"several": "lowest"}, rows).value == 4
+
+
+def test_a_speed_up_by_itself_is_compared_with_1():
+    selector = {"table": "speed.csv", "column": "speedup", "value": {"sampler": "biflow"}}
+    rows = table1().assign(speedup=3.0, speedup_low=2.0, speedup_high=4.0)
+    found = only(selector, rows, "results/toy/report/speed.csv")
+    assert (found.low, found.value, found.high) == (2, 3, 4)
+    assert Selector(**selector).neutral == 1
+    assert Selector(**selector | {"column": "nfe"}).neutral is None
+
+
 def test_a_count_is_its_own_interval():
     selector = {"table": "table1.csv", "column": "nfe", "value": {"sampler": "biflow"}, "exact": True}
     found = only(selector, table1())
@@ -105,6 +126,7 @@ def test_a_count_is_its_own_interval():
         ({"n_samples": 400}, "the two rows differ in n_samples"),
         ({"seeds": "0 1"}, "the two rows differ in seeds"),
         ({"notes": "speed: the machine was busy with other work"}, "the machine was busy"),
+        ({"busy": True}, "the machine was busy"),
         ({"notes": "speed: n = 1 is under twice the 8 features"}, "too few images for this many features"),
     ],
 )

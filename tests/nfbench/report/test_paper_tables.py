@@ -31,7 +31,14 @@ def test_all_within_the_best_value_s_interval_are_bold():
     assert bold(rows([10.0, 11.0, 20.0], fd_effnet_std=1.0)) == [True, True, False]  # 10 ± 2.5
     assert bold(rows([10.0, 11.0, 20.0], fd_effnet_std=1.0, seeds="0 1")) == [True, False, False]
     own = {"fd_effnet_low": [9.0, 11.0, 15.0], "fd_effnet_high": [10.5, 12.0, 25.0]}
-    assert bold(rows([10.0, 10.4, 20.0], **own, fd_effnet_std=9.0)) == [True, True, False]
+    assert bold(rows([10.0, 10.4, 20.0], **own)) == [True, True, False]
+    assert bold(rows([10.0, 10.4, 20.0], **own, fd_effnet_std=0.01)) == [
+        True,
+        False,
+        False,
+    ]  # over seeds first
+    over_samples = {f"fd_effnet_ci_{end}": own[f"fd_effnet_{end}"] for end in ("low", "high")}
+    assert bold(rows([10.0, 10.4, 20.0], **over_samples, seeds="0")) == [True, True, False]
 
 
 def test_values_are_compared_within_an_experiment_and_one_value_is_not_best():
