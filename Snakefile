@@ -16,6 +16,15 @@ if "sizes" in config:  # an experiment that times networks of named sizes, and h
 
     include: "workflow/rules/paper_speed.smk"
 
+    localrules:
+        all,
+
+    rule all:
+        """The table of speeds."""
+        default_target: True
+        input:
+            rules.paper_speed.input,
+
 else:
 
     include: "workflow/rules/experiment.smk"

@@ -1,6 +1,7 @@
 """What the reverse model learns from the frozen flow (arXiv:2512.10953, section 4.1)."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from biflow.distances import adaptively_weighted, squared_error
 from biflow.guidance import guided_reversal
 from biflow.model import ReverseModel
 from nfbench.data.tokens import images_to_tokens
+from nfbench.device import fast_float32
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,10 @@ class Trajectory:
 def trajectory(flow: TarFlow, x: Tensor, noisy: Tensor, y: Tensor | None) -> Trajectory:
     """Follow noisy images (B, c, H, W) through the flow; `x` are the same images without noise."""
     patch_size = flow.spec.patch_size
-    # In full precision also in a mixed-precision training: rounding would add up over the blocks.
-    with torch.autocast(noisy.device.type, enabled=False):
+    # Not in bfloat16, also in a mixed-precision training: rounding would add up over the blocks.
+    device = noisy.device
+    mixed = torch.is_autocast_enabled(device.type)
+    with torch.autocast(device.type, enabled=False), fast_float32(device) if mixed else nullcontext():
         code = flow.encode(noisy, y)
     forward_states = [images_to_tokens(noisy, patch_size), *code.states[:-1]]
     return Trajectory(

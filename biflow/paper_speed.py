@@ -1,24 +1,28 @@
 """The samplers at the paper's sizes (`biflow.presets`), with random weights, for timing."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 
 from baselines import make_sampler
+from baselines.tarflow.flops import inverse_flops
 from baselines.tarflow.model import TarFlow, TarFlowSpec
 from biflow.model import ReverseModel, ReverseSpec
 from biflow.presets import PRESETS
-from biflow.sizes import flow_size, reverse_size
+from biflow.sizes import reverse_size
 from nfbench.config import PaperSpeedConfig
 from nfbench.data.noise import balanced_labels, latent_noise
 from nfbench.device import autocast
 from nfbench.measure.cells import time_cell
 from nfbench.sample.sampler import Sampler, entry
 
+REPORTED = ("execution", "batch_size", "guidance", "seconds_per_image", "utilisation", "note")
 CLIP = 3.0  # norm control; its value is no matter of time
 
 
@@ -76,8 +80,16 @@ def executions(sampler: str, device: torch.device, compile: str) -> dict[str, di
 def flops_per_image(sampler: str, flow: TarFlowSpec, reverse: ReverseSpec, guidance: float) -> int:
     """Return the FLOPs of one image; a learned reverse is guided in one evaluation."""
     if entry(sampler).learned:
-        return reverse_size(reverse).pass_flops
-    return flow_size(flow).inverse_flops * (2 if guidance else 1)
+        return _pass_flops(reverse)
+    return _inverse_flops(flow) * (2 if guidance else 1)
+
+
+_inverse_flops = cache(inverse_flops)  # counting takes seconds
+
+
+@cache
+def _pass_flops(spec: ReverseSpec) -> int:
+    return reverse_size(spec).pass_flops
 
 
 def make(sampler: str, network: nn.Module, precision: str, options: dict[str, Any]) -> Sampler:
@@ -118,25 +130,19 @@ def time_sampler(
     flow, reverse = specs(config, size)
     spec = reverse if entry(sampler).learned else flow
     network, rows = random_network(spec, device), []
-    for execution, options in executions(sampler, device, config.compile).items():
-        for batch_size in config.batch_sizes:
-            for guidance in config.guidance:
-                torch.compiler.reset()
-                made = make(sampler, network, precision, options).to(device)
-                call = call_of(sampler, made, precision, device, batch_size, guidance)
-                limits = {"max_seconds": config.max_seconds, "min_rounds": config.min_rounds}
-                cell = time_cell(call, batch_size, device, **limits)
-                flops = flops_per_image(sampler, flow, reverse, guidance)
-                rate = cell["images_per_second"]
-                row = {
-                    **{"size": size, "width": spec.width, "sampler": sampler, "execution": execution},
-                    **{"batch_size": batch_size, "guidance": guidance, "precision": precision},
-                    **{"params_millions": made.n_parameters / 1e6, "gflops_per_image": flops / 1e9},
-                    "utilisation": None if rate is None else rate * flops / matmul,
-                }
-                rows.append(row | cell)
-                report(", ".join(f"{key} {rows[-1][key]}" for key in ("sampler", "execution", *SHOWN)))
+    ways = executions(sampler, device, config.compile).items()
+    limits = {"max_seconds": config.max_seconds, "min_rounds": config.min_rounds}
+    for (execution, options), n, w in itertools.product(ways, config.batch_sizes, config.guidance):
+        torch.compiler.reset()  # or shapes would add up to more than it compiles for
+        made = make(sampler, network, precision, options).to(device)
+        cell = time_cell(call_of(sampler, made, precision, device, n, w), n, device, **limits)
+        flops, rate = flops_per_image(sampler, flow, reverse, w), cell["images_per_second"]
+        row = {
+            **{"size": size, "width": spec.width, "sampler": sampler, "execution": execution},
+            **{"batch_size": n, "guidance": w, "precision": precision},
+            **{"params_millions": made.n_parameters / 1e6, "gflops_per_image": flops / 1e9},
+            "utilisation": None if rate is None else rate * flops / matmul,
+        }
+        rows.append(row | cell)
+        report(", ".join(f"{key} {rows[-1][key]}" for key in REPORTED))
     return rows
-
-
-SHOWN = ("batch_size", "guidance", "seconds_per_image", "utilisation", "note")

@@ -43,8 +43,8 @@ def time_cell(
         max_seconds: for the rounds, unless `min_rounds` need more; warming up may take half as much again.
 
     Returns:
-        TIMED (median and quartiles over rounds), peak_memory_gib (None on a CPU), rounds, warm_up_stable,
-        busy, and note: why something is empty, else None.
+        TIMED (median and quartiles over rounds), peak_memory_gib (of all that is on the GPU, None on a CPU),
+        rounds, warm_up_stable, busy, and note: why something is empty, else None.
     """
     empty = dict.fromkeys([*TIMED, "peak_memory_gib", "rounds", "warm_up_stable", "busy"])
     on_gpu = device.type == "cuda"

@@ -79,13 +79,23 @@ def stages(values: dict[str, Any], targets: Iterable[str] = ()) -> list[Stage]:
     if targets := tuple(targets):
         return [Stage(target, (target,)) for target in targets]
     if "sizes" in values:
-        return [Stage("timing", ("paper_speed",))]
+        return [*_timing_stages(values), Stage("the table of speeds", ("paper_speed",))]
     seeds = tuple(values["seeds"])
     found = []
     for n, seed in enumerate(seeds, start=1):
         found += _stages_of_seed(values, seed)
         part = seeds[:n] if n < len(seeds) else None
         found.append(Stage(f"tables and figures of {n} of {len(seeds)} seeds", ("all",), seeds=part))
+    return found
+
+
+def _timing_stages(values: dict[str, Any]) -> list[Stage]:
+    """Return the timing of every size in turn, all samplers of one before the next."""
+    found = []
+    for size in values["sizes"]:
+        folder = f"results/{values['experiment']}/measure/speed/{size.replace('/', '-')}"
+        files = tuple(f"{folder}/{sampler}.json" for sampler in values["samplers"])
+        found.append(Stage(f"speeds at size {size}", files, files))
     return found
 
 

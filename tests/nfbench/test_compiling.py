@@ -74,15 +74,3 @@ def test_the_compiler_works_once_for_all_parts_that_are_alike_and_they_compute_t
 def test_a_network_without_repeated_parts_is_refused():
     with pytest.raises(ValueError, match="Linear has no list of modules to compile"):
         compile_repeated(nn.Linear(2, 2))
-
-
-def test_a_module_in_full_precision_rounds_nothing_inside_autocast():
-    linear, x = nn.Linear(6, 6), torch.randn(3, 6)
-    with autocast(CPU, "bf16"):
-        assert (
-            torch.equal(in_full_precision(linear, x), nn.functional.linear(x, linear.weight, linear.bias))
-            is False
-        )
-        result = in_full_precision(linear, x)
-        assert in_full_precision(linear, x.bfloat16()).dtype == torch.float32
-    assert torch.equal(result, linear(x))

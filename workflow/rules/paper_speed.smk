@@ -54,7 +54,6 @@ localrules:
 
 rule paper_speed:
     """The table of speeds at the paper's sizes."""
-    default_target: True
     input:
         expand(
             "results/{experiment}/report/speed.{suffix}",

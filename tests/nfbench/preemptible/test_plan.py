@@ -53,6 +53,16 @@ def test_targets_of_one_s_own_take_the_plan_s_place(values):
     ]
 
 
+def test_sizes_are_timed_one_after_the_other():
+    planned = stages(read_values(ROOT / "config/paper-speed.yaml"))
+    assert [stage.title for stage in planned] == [
+        "speeds at size B/2",
+        "speeds at size XL/2",
+        "the table of speeds",
+    ]
+    assert planned[0].files[1] == "results/paper-speed/measure/speed/B-2/sequential-static.json"
+
+
 def test_what_an_experiment_shares_with_others_is_packed_too(values):
     assert experiments_of(values) == ["tiny"]
     shared = {"experiments": ["tiny", "digits"], "ablation_experiment": "digits-ablations"}
