@@ -42,7 +42,7 @@ def in_full_precision(module: nn.Module, x: Tensor) -> Tensor:
     For the few narrow maps whose rounding would be seen in the result: what tokens are embedded from, and
     what log-scales, shifts and images are read off.
     """
-    if not torch.is_autocast_enabled(x.device.type):
+    if x.is_meta or not torch.is_autocast_enabled(x.device.type):  # tensors without values have no autocast
         return module(x)
     with torch.autocast(x.device.type, enabled=False):
         return module(x.to(next(module.parameters()).dtype))

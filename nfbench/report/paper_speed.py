@@ -49,7 +49,8 @@ def speed_table(experiment: str, measured: Iterable[dict[str, Any]]) -> pd.DataF
             for row in file["rows"]
         ]
     table = pd.DataFrame(rows)
-    exact = table[[entry(name).exact for name in table["sampler"]] & table["seconds_per_image"].notna()]
+    is_exact = table["sampler"].map(lambda name: entry(name).exact)
+    exact = table[is_exact & table["seconds_per_image"].notna()]
     fastest = exact.sort_values("seconds_per_image").groupby(CELL, as_index=False).first()
     baseline = fastest[[*CELL, "sampler", "seconds_per_image"]].rename(
         columns={"sampler": "speedup_baseline", "seconds_per_image": "baseline_seconds"}

@@ -18,6 +18,11 @@ def test_a_module_in_full_precision_rounds_nothing_inside_autocast():
     assert torch.equal(result, linear(x))
 
 
+def test_a_module_in_full_precision_is_sized_up_without_values():
+    with torch.device("meta"):
+        assert in_full_precision(nn.Linear(6, 4), torch.empty(3, 6)).shape == (3, 4)
+
+
 def test_tf32_is_allowed_on_a_gpu_alone():
     with fast_float32(CPU):
         assert torch.get_float32_matmul_precision() == "highest"
