@@ -64,7 +64,7 @@ class Floors:
     Attributes:
         clean: of real test images as they are.
         noisy: of the same with the flow's noise.
-        anchor: of the mean image of each class, far above any sampler worth the name.
+        anchor: of the mean image of each class: averages, without any variety.
     """
 
     clean: list[dict[str, Any]]

@@ -23,7 +23,8 @@ def real_images(data: Dataset, sigma: float, seed: int) -> Draw:
 def class_means(data: Dataset, n: int) -> Draw:
     """Return n images, each the mean of its class's images: the right classes without any variety.
 
-    An anchor at the upper end of a distance's scale: what a sampler gets that answers with averages.
+    An anchor at the upper end of a distance's scale: what a sampler gets that answers with averages. One
+    that has learned less than that may lie above it.
 
     Raises:
         UserError: a class has no images.
