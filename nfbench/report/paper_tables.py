@@ -73,13 +73,14 @@ def _is_marked(row: pd.Series, column: Column) -> bool:
 
 
 def _best(rows: pd.DataFrame, column: Column) -> set[int]:
-    """Return the indices of the best of several values, and of all within its interval."""
+    """Return the indices of the best of several values, and of all within its interval or printed as it is."""
     values = pd.to_numeric(rows[column.name]).dropna()
     if len(values) < 2:
         return set()
     best = values.idxmin() if column.better == "lower" else values.idxmax()
     low, high = _interval(rows.loc[best], column.name) or (values[best], values[best])
-    return {i for i, value in values.items() if low <= value <= high}
+    printed = number(values[best])
+    return {i for i, value in values.items() if low <= value <= high or number(value) == printed}
 
 
 def _interval(row: pd.Series, name: str) -> tuple[float, float] | None:

@@ -41,6 +41,10 @@ def test_all_within_the_best_value_s_interval_are_bold():
     assert bold(rows([10.0, 10.4, 20.0], **over_samples, seeds="0")) == [True, True, False]
 
 
+def test_a_value_that_is_printed_as_the_best_is_bold_too():
+    assert bold(rows([397.1001, 397.1002, 397.2], seeds="0")) == [True, True, False]
+
+
 def test_values_are_compared_within_an_experiment_and_one_value_is_not_best():
     table = rows([2.0, 1.0, 9.0, 8.0, 5.0], experiment=["a", "a", "b", "b", "c"])
     assert bold(table) == [False, True, False, True, False]
