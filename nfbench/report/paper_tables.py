@@ -73,7 +73,7 @@ def _is_marked(row: pd.Series, column: Column) -> bool:
 
 
 def _best(rows: pd.DataFrame, column: Column) -> set[int]:
-    """Return the indices of the best of several values, and of all within its interval or printed as it is."""
+    """Return the indices of the best of several values, of all within its interval, or printed alike."""
     values = pd.to_numeric(rows[column.name]).dropna()
     if len(values) < 2:
         return set()
