@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 TIMING_SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/paper_speed.schema.yaml").read_text())
 TIMING_FILES = sorted((ROOT / "config").glob("paper-speed*.yaml"))
-FILES = sorted({*(ROOT / "config").glob("*.yaml")} - {ROOT / "config/ablations.yaml", *TIMING_FILES})
+OTHERS = {ROOT / f"config/{name}.yaml" for name in ("ablations", "claims")}  # no experiments
+FILES = sorted({*(ROOT / "config").glob("*.yaml")} - OTHERS - {*TIMING_FILES})
 SECTIONS = {
     "data": config.DataConfig,
     "forward": config.ForwardConfig,
