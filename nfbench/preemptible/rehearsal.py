@@ -23,8 +23,8 @@ def rehearse(
 ) -> bool:
     """Run an experiment in one go, and again cut off `cuts` times by SIGTERM; tell whether the tables agree.
 
-    Every call after the first works in a fresh folder, with what the last one packed and nothing else. The
-    moments are random; the first is within the time of a whole run, and none comes after its end.
+    Every call after the first works in a fresh folder, with what the last one packed and nothing else. A call
+    is cut at a random moment within its share of the time that the whole run took, so before its end.
 
     Raises:
         UserError: the folder is not empty, or a call failed by itself.
