@@ -75,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.rehearse is not None:
             from nfbench.preemptible.rehearsal import rehearse
 
-            return FINISHED if rehearse(options.config, options.directory, options.rehearse) else FAILED
+            same = rehearse(options.config, options.directory, options.rehearse, options.cores)
+            return FINISHED if same else FAILED
         if options.minutes is None:
             raise UserError("give the time that there is, e.g. --minutes 10.")
         return run(

@@ -18,11 +18,13 @@ SEED = 0  # of the moments
 TIMED = ("train_seconds_", "ms_per_image_", "images_per_second_", "speedup_", "notes")
 
 
-def rehearse(config: Path, folder: Path, cuts: int, report: Callable[[str], None] = print) -> bool:
+def rehearse(
+    config: Path, folder: Path, cuts: int, cores: str = "all", report: Callable[[str], None] = print
+) -> bool:
     """Run an experiment in one go, and again cut off `cuts` times by SIGTERM; tell whether the tables agree.
 
-    Every call after the first works in a fresh folder, with what the last one packed and nothing else. The
-    moments are random; the first is within the time of a whole run, and none comes after its end.
+    Every call after the first works in a fresh folder, with what the last one packed and nothing else. A call
+    is cut at a random moment within its share of the time that the whole run took, so before its end.
 
     Raises:
         UserError: the folder is not empty, or a call failed by itself.
@@ -31,18 +33,18 @@ def rehearse(config: Path, folder: Path, cuts: int, report: Callable[[str], None
     if any(folder.glob("*")):
         raise UserError(f"{folder} is not empty; name an empty --directory for the rehearsal.")
     started = time.monotonic()
-    _call(config, folder / "whole")
+    _call(config, folder / "whole", cores)
     seconds = time.monotonic() - started
     report(f"in one go: {seconds:.0f} s")
     moments = random.Random(SEED)
     unpack: Path | None = None
     for cut in range(1, cuts + 1):
         moment, pack = moments.uniform(0.2, 1.0) * seconds / (cuts + 1), folder / f"pack{cut}"
-        _call(config, folder / f"cut{cut}", unpack=unpack, pack=pack, moment=moment)
+        _call(config, folder / f"cut{cut}", cores, unpack=unpack, pack=pack, moment=moment)
         size = sum(path.stat().st_size for path in pack.iterdir()) / 2**20
         report(f"cut {cut} after {moment:.0f} s: packed {size:.1f} MiB in {len(list(pack.iterdir()))} files")
         unpack = pack
-    _call(config, folder / "last", unpack=unpack)
+    _call(config, folder / "last", cores, unpack=unpack)
     names = ["results/table1.csv", f"results/{values['experiment']}/report/table1.csv"]
     names += [f"results/{values['experiment']}/report/editing.csv"] if "editing" in values else []
     differences = [
@@ -57,6 +59,7 @@ def rehearse(config: Path, folder: Path, cuts: int, report: Callable[[str], None
 def _call(
     config: Path,
     folder: Path,
+    cores: str,
     unpack: Path | None = None,
     pack: Path | None = None,
     moment: float | None = None,
@@ -67,7 +70,7 @@ def _call(
         UserError: it ended otherwise than it should.
     """
     command = [sys.executable, "-m", "nfbench.preemptible", str(config), "--directory", str(folder)]
-    command += ["--minutes", LONG]
+    command += ["--minutes", LONG, "--cores", cores]
     command += ["--unpack", str(unpack)] if unpack else []
     command += ["--pack", str(pack)] if pack else []
     running = subprocess.Popen(command)

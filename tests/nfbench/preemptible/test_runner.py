@@ -16,7 +16,6 @@ from nfbench.errors import UserError
 from nfbench.preemptible import runner
 from nfbench.preemptible.__main__ import main
 from nfbench.preemptible.processes import Group
-from nfbench.preemptible.rehearsal import differing
 from nfbench.preemptible.runner import FAILED, FINISHED, TERMINATED, UNFINISHED, Call, command, run
 
 TINY = runner.ROOT / "config/tiny.yaml"
@@ -147,16 +146,3 @@ def test_a_part_of_the_seeds_is_asked_for_by_a_file_laid_over_the_experiment_s(c
     base, overlay = words[words.index("--configfile") + 1 :][:2]
     assert base == str(TINY)
     assert Path(overlay).read_text() == "seeds: [3, 5]\n"
-
-
-def test_tables_are_the_same_where_only_times_differ(tmp_path):
-    one, other = tmp_path / "one.csv", tmp_path / "other.csv"
-    one.write_text("sampler,fd_effnet,ms_per_image_batch1\nbiflow,1.5,3\n")
-    other.write_text("sampler,fd_effnet,ms_per_image_batch1\nbiflow,1.5,4\n")
-    assert differing(one, other) == []
-    other.write_text("sampler,fd_effnet,ms_per_image_batch1\nbiflow,1.6,3\n")
-    assert differing(one, other) == ["one.csv, row 1, fd_effnet: 1.5 against 1.6"]
-    other.write_text("sampler,fd_effnet,ms_per_image_batch1\n")
-    assert differing(one, other) == ["one.csv: 1 rows against 0"]
-    with pytest.raises(UserError, match=r"two\.csv is missing"):
-        differing(one, tmp_path / "two.csv")
