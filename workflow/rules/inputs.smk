@@ -249,7 +249,7 @@ def all_figures():
     ]
 
 
-def editing_tables(experiments):
+def editing_tables(experiments, suffixes=("csv", "md")):
     """Return the tables of edited images of those among the experiments that edit some."""
     edited = [experiment for experiment in experiments if EXPERIMENTS[experiment]["editing"]]
-    return expand("results/{experiment}/report/editing.{suffix}", experiment=edited, suffix=["csv", "md"])
+    return expand("results/{experiment}/report/editing.{suffix}", experiment=edited, suffix=suffixes)

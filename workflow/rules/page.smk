@@ -15,8 +15,10 @@ def page_extras():
         ],
         "budget": [results / f"figures/{BUDGETED}/budget.png", *kept.glob(f"{BUDGETED}-*/budget.png")],
     }
-    there = {what: [path for path in paths if path.is_file()] for what, paths in places.items()}
-    return {what: os.path.relpath(paths[0]) for what, paths in there.items() if paths}
+    if ABLATED in JOINED:  # they are among what every run makes
+        places["guidance"] = places["editing"] = []
+    found = {what: [path for path in paths if path.is_file()] for what, paths in places.items()}
+    return {what: os.path.relpath(paths[0]) for what, paths in found.items() if paths}
 
 
 rule report_page:
@@ -25,6 +27,7 @@ rule report_page:
         table="results/table1.csv",
         claims="results/claims.csv",
         figures=[path for path in all_figures() if path.endswith(".png")],
+        editing=editing_tables(JOINED, ["csv"]),
         captions=library("workflow/report/*.rst"),
         code=library("nfbench/report/page.py", "nfbench/report/experiment_page.py"),
     output:

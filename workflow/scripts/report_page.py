@@ -53,8 +53,6 @@ def pictured(extras, captions, experiment):
     if "budget" in extras:
         figure = (Path(extras["budget"]), caption_of(captions / "budget.rst", experiment))
         yield figures_section("What training time buys", "One seed; curves of averaged weights.", [figure])
-    if "editing" in extras:
-        yield Section("Uses without training", [editing_block(pd.read_csv(extras["editing"]))])
 
 
 with job(snakemake.log[0]) as report:
@@ -67,6 +65,11 @@ with job(snakemake.log[0]) as report:
         }
         sections.append(experiment_section(of_experiment, figures, captions))
     sections += [*compared(extras), *pictured(extras, captions, snakemake.params.ablated)]
+    edited = [*snakemake.input.editing, *([extras["editing"]] if "editing" in extras else [])]
+    if edited:
+        sections.append(
+            Section("Uses without training", [editing_block(pd.read_csv(path)) for path in edited])
+        )
     sections.append(claims_section(pd.read_csv(snakemake.input.claims), snakemake.input.claims))
     sources = {"table1": snakemake.input.table, "claims": snakemake.input.claims} | extras
     sections.append(provenance_section(rows, sources))
