@@ -74,6 +74,15 @@ def test_guidance_of_a_learned_sampler_runs_with_a_figure_of_its_own(tmp_path, g
     assert "results/tiny/measure/guidance/seed0.json" in text
 
 
+def test_seeds_are_taken_from_the_command_line(tmp_path):
+    target = "results/tiny/report/table1.csv"
+    done = snakemake(tmp_path, "-n", target, "--config", "seeds=[0,3]")
+    assert done.returncode == 0, done.stderr
+    text = done.stdout + done.stderr
+    assert "results/tiny/forward/seed3.safetensors" in text
+    assert "results/tiny/forward/seed0.safetensors" in text
+
+
 def test_table_1_joins_the_experiments_that_the_file_lists(tmp_path):
     config = tmp_path / "tiny.yaml"
     config.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | {"experiments": ["tiny", "digits"]}))

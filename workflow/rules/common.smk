@@ -24,6 +24,9 @@ EDITING_FIGURES = ["inpainting", "class_editing"]  # of experiments with the sec
 EDITING_INVERSE = "sequential-static+denoise"  # what the learned reverses are compared with there
 GUIDANCE_FIGURES = ["guidance"]  # of experiments that sweep the scale of guidance
 
+# Snakemake takes the numbers of a list on its command line for words.
+if isinstance(config.get("seeds"), list):
+    config["seeds"] = [int(seed) if str(seed).isdecimal() else seed for seed in config["seeds"]]
 try:
     VOCABULARY = read_vocabulary(ROOT)
     EXPERIMENTS = load_experiments(config, workflow.configfiles, ROOT / "config", VOCABULARY)
