@@ -1,30 +1,4 @@
 # What a budget of training time buys, on request: one seed, curves of every arm and of the flow by itself.
-def budget_arm(wildcards):
-    """Return the section of an arm's reverse model: its method's, with the arm's changes laid over it."""
-    values = EXPERIMENTS[wildcards.experiment]
-    arm = values["budget"]["arms"][wildcards.arm]
-    base = values["reverse"][arm["method"]]
-    return canonical(
-        base | arm["change"] | {"training": base["training"] | arm["change"].get("training", {})}
-    )
-
-
-def budget_classifier(wildcards):
-    return f"results/{wildcards.experiment}/measure/classifier.safetensors"
-
-
-def budget_references(wildcards):
-    return expand(
-        "results/{experiment}/measure/reference/{space}.npz",
-        experiment=wildcards.experiment,
-        space=EXPERIMENTS[wildcards.experiment]["quality"]["spaces"],
-    )
-
-
-BUDGETED = config.get("budget_experiment", config["experiment"])
-ARMS = {arm for values in EXPERIMENTS.values() if values["budget"] for arm in values["budget"]["arms"]}
-
-
 wildcard_constraints:
     arm=alternatives(ARMS),
 

@@ -2,19 +2,6 @@
 PRINTED = ["table1", "table2", "table3", "table4", "claims"]
 
 
-def own_tables():
-    """Return the reader's tables that claims may be read from, beside those that every run makes."""
-    edited = [f"results/{name}/report/editing.csv" for name in EXPERIMENTS if name not in JOINED]
-    timed = [f"results/{name}/report/speed.csv" for name in EXPERIMENTS]
-    return there("results/table[23].csv", "results/table[23]_verdicts.csv", *edited, *timed)
-
-
-def reference_tables():
-    """Return the committed tables that claims may be read from."""
-    names = ("table*.csv", "editing.csv", "speed.csv", "ratios.md")
-    return hashes(library(*(f"results/reference/*/{name}" for name in names)))
-
-
 CLAIMS_CODE = library(
     *(f"nfbench/report/{name}.py" for name in ("claims", "claims_table", "evidence", "evidence_tables")),
     *(f"nfbench/report/{name}" for name in ("seed_intervals.py", "paper_numbers.py", "paper_numbers.csv")),

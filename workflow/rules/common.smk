@@ -62,12 +62,12 @@ def setting(*keys):
 
 
 def library(*patterns):
-    """Return the library files under the repository that match; a rule that lists them runs again when they change."""
+    """Return the library files under the repository that match; what lists them runs again when they change."""
     return sorted(os.path.relpath(path) for pattern in patterns for path in ROOT.glob(pattern))
 
 
 def hashes(paths):
-    """Return {file: hash}, for a rule to read files that it does not ask for, as params: changed ones run it again.
+    """Return {file: hash}, params by which rules read files that they do not ask for; a changed one runs them again.
 
     Committed results are outputs of rules that take an hour or a GPU, which no other target may start.
     """

@@ -1,6 +1,7 @@
 # Every rule of an experiment that trains.
 include: "common.smk"
 include: "inputs.smk"
+include: "requested.smk"
 include: "data.smk"
 include: "forward.smk"
 include: "reverse.smk"

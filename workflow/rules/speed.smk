@@ -1,42 +1,4 @@
 # The protocol of speed and table 4, on request: snakemake speed
-from types import SimpleNamespace
-
-
-def protocol_contestant(experiment, sampler):
-    """Return what a process needs to time a sampler: its files, options and whether it is learned."""
-    wildcards = SimpleNamespace(experiment=experiment, sampler=sampler)
-    return {
-        "contestant": sampler,
-        "weights": model_of(wildcards),
-        "flow": denoising_flow_of(wildcards),
-        "plan": plan_of(wildcards),
-        "tuning": tuning_of(wildcards),
-        "options": options_of(wildcards),
-        "learned": is_learned(sampler),
-    }
-
-
-def protocol_contestants(wildcards):
-    """Return what the processes of every sampler of the experiment need."""
-    return [protocol_contestant(wildcards.experiment, sampler) for sampler in samplers(wildcards)]
-
-
-def protocol_files(wildcards):
-    """Return the models, plans and thresholds of an experiment's samplers, each once."""
-    kinds = ("weights", "flow", "plan", "tuning")
-    files = [chosen[kind] for chosen in protocol_contestants(wildcards) for kind in kinds]
-    return list(dict.fromkeys(path for path in files if path))
-
-
-def speed_references():
-    """Return the tables of speed that table 4 shows beside its own, as absolute paths, which no rule makes."""
-    listed = [path for experiment in JOINED for path in EXPERIMENTS[experiment]["speed"]["references"]]
-    for path in listed:
-        if not (ROOT / path).is_file():
-            sys.exit(
-                f"error: 'speed.references' lists {path}, and there is no such file; leave it out or fetch it."
-            )
-    return [str(ROOT / path) for path in dict.fromkeys(listed)]
 
 
 localrules:

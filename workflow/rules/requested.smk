@@ -1,0 +1,99 @@
+# Functions and lists of the rules on request, and of the pages that show what they have made.
+from types import SimpleNamespace
+
+BUDGETED = config.get("budget_experiment", config["experiment"])
+ARMS = {arm for values in EXPERIMENTS.values() if values["budget"] for arm in values["budget"]["arms"]}
+
+
+def budget_arm(wildcards):
+    """Return the section of an arm's reverse model: its method's, with the arm's changes laid over it."""
+    values = EXPERIMENTS[wildcards.experiment]
+    arm = values["budget"]["arms"][wildcards.arm]
+    base = values["reverse"][arm["method"]]
+    return canonical(
+        base | arm["change"] | {"training": base["training"] | arm["change"].get("training", {})}
+    )
+
+
+def budget_classifier(wildcards):
+    return f"results/{wildcards.experiment}/measure/classifier.safetensors"
+
+
+def budget_references(wildcards):
+    return expand(
+        "results/{experiment}/measure/reference/{space}.npz",
+        experiment=wildcards.experiment,
+        space=EXPERIMENTS[wildcards.experiment]["quality"]["spaces"],
+    )
+
+
+def protocol_contestant(experiment, sampler):
+    """Return what a process needs to time a sampler: its files, options and whether it is learned."""
+    wildcards = SimpleNamespace(experiment=experiment, sampler=sampler)
+    return {
+        "contestant": sampler,
+        "weights": model_of(wildcards),
+        "flow": denoising_flow_of(wildcards),
+        "plan": plan_of(wildcards),
+        "tuning": tuning_of(wildcards),
+        "options": options_of(wildcards),
+        "learned": is_learned(sampler),
+    }
+
+
+def protocol_contestants(wildcards):
+    """Return what the processes of every sampler of the experiment need."""
+    return [protocol_contestant(wildcards.experiment, sampler) for sampler in samplers(wildcards)]
+
+
+def protocol_files(wildcards):
+    """Return the models, plans and thresholds of an experiment's samplers, each once."""
+    kinds = ("weights", "flow", "plan", "tuning")
+    files = [chosen[kind] for chosen in protocol_contestants(wildcards) for kind in kinds]
+    return list(dict.fromkeys(path for path in files if path))
+
+
+def speed_references():
+    """Return the tables of speed that table 4 shows beside its own, as absolute paths, which no rule makes."""
+    listed = [path for experiment in JOINED for path in EXPERIMENTS[experiment]["speed"]["references"]]
+    for path in listed:
+        if not (ROOT / path).is_file():
+            sys.exit(
+                f"error: 'speed.references' lists {path}, and there is no such file; leave it out or fetch it."
+            )
+    return [str(ROOT / path) for path in dict.fromkeys(listed)]
+
+
+def own_tables():
+    """Return the reader's tables that claims may be read from, beside those that every run makes."""
+    edited = [f"results/{name}/report/editing.csv" for name in EXPERIMENTS if name not in JOINED]
+    timed = [f"results/{name}/report/speed.csv" for name in EXPERIMENTS]
+    return there("results/table[23].csv", "results/table[23]_verdicts.csv", *edited, *timed)
+
+
+def reference_tables():
+    """Return the committed tables that claims may be read from."""
+    names = ("table*.csv", "editing.csv", "speed.csv", "ratios.md")
+    return hashes(library(*(f"results/reference/*/{name}" for name in names)))
+
+
+def page_extras():
+    """Return {what: file} of the results on request that are there: the reader's own, else the committed ones."""
+    results, kept = Path("results"), ROOT / "results/reference"
+    places = {
+        "table2": [results / "table2.csv", *kept.glob(f"{ABLATED}-*/table2.csv")],
+        "table3": [results / "table3.csv", *kept.glob(f"{ABLATED}-*/table3.csv")],
+        "guidance": [
+            results / f"figures/{ABLATED}/guidance.png",
+            *kept.glob(f"{ABLATED}-*/guidance.png"),
+        ],
+        "editing": [
+            results / f"{ABLATED}/report/editing.csv",
+            *kept.glob(f"{ABLATED}-*/editing.csv"),
+        ],
+        "budget": [results / f"figures/{BUDGETED}/budget.png", *kept.glob(f"{BUDGETED}-*/budget.png")],
+    }
+    if ABLATED in JOINED:  # they are among what every run makes
+        places["guidance"] = places["editing"] = []
+    found = {what: [path for path in paths if path.is_file()] for what, paths in places.items()}
+    return {what: os.path.relpath(paths[0]) for what, paths in found.items() if paths}
