@@ -17,6 +17,7 @@ COLUMNS = [
 ]
 SHOWN = {
     "size": "size",
+    "width": "width",
     "sampler": "sampler",
     "execution": "execution",
     "batch_size": "batch",
@@ -27,6 +28,7 @@ SHOWN = {
     "peak_memory_gib": "peak GiB",
     "gflops_per_image": "GFLOPs an image",
     "utilisation": "utilisation",
+    "busy": "busy",
     "note": "note",
 }
 
@@ -72,11 +74,13 @@ def markdown(table: pd.DataFrame) -> str:
         f"{devices}, {precisions}. Random weights. Medians over warm, synchronised calls. Speed-up:\n"
         "over the fastest exact inverse of the same size, batch and scale of guidance w. Utilisation:\n"
         "the FLOPs that the computation needs a second, as a share of what a large product of matrices\n"
-        "reaches in the same process. An empty cell was not measured.\n"
+        "reaches in the same process. Busy: other processes disturbed it. An empty cell was not measured.\n"
     )
 
 
 def _shown(value: Any) -> str:
     if value is None or pd.isna(value):
         return ""
-    return value if isinstance(value, str) else f"{value:.4g}"
+    if isinstance(value, str | bool):
+        return {True: "yes", False: "no"}.get(value, value)
+    return f"{value:.4g}"

@@ -11,7 +11,13 @@ ORIGIN = {"device": "toy", "versions": {"torch": "2"}, "commit": "abc"}
 def row(sampler, seconds, batch_size=1, **changes):
     rate = None if seconds is None else 1 / seconds
     cell = {"size": "B/2", "width": 8, "sampler": sampler, "batch_size": batch_size, "guidance": 0.0}
-    made = {"precision": "fp32", "execution": "eager", "utilisation": 0.5, "note": None}
+    made = {
+        "busy": None if seconds is None else True,
+        "precision": "fp32",
+        "execution": "eager",
+        "utilisation": 0.5,
+        "note": None,
+    }
     return cell | made | {"seconds_per_image": seconds, "images_per_second": rate} | changes
 
 
@@ -38,8 +44,9 @@ def test_speed_ups_are_over_the_fastest_exact_inverse_of_the_same_cell(table):
 def test_what_was_not_measured_stays_empty_and_says_why(table):
     missing = table[table["note"].notna()]
     assert missing[["seconds_per_image", "images_per_second", "speedup"]].isna().all(axis=None)
-    assert "| B/2 | sequential-static | eager | 4 | 0 |  |  |  |" in markdown(table)
+    assert "| B/2 | 8 | sequential-static | eager | 4 | 0 |  |  |  |" in markdown(table)
     assert "out of memory |" in markdown(table)
+    assert "| 0.02 | 50 | 100 |  |  | 0.5 | yes |  |" in markdown(table)
 
 
 def test_without_an_exact_inverse_there_is_no_speed_up():
