@@ -147,7 +147,10 @@ def _origin_of(path: Path, tables: Mapping[Path, pd.DataFrame], names: Sequence[
     if rows is None:
         return {"experiment": experiment_of(path)}
     wanted = {(contestant(name).sampler, contestant(name).variant) for name in names}
-    of_row = zip(rows["sampler"], rows["variant"].where(rows["variant"].notna(), None), strict=True)
+    variant = (
+        rows["variant"].astype(object).where(rows["variant"].notna(), None)
+    )  # a column without any is of floats
+    of_row = zip(rows["sampler"], variant, strict=True)
     return _origin([row for key, (_, row) in zip(of_row, rows.iterrows(), strict=True) if key in wanted])
 
 
