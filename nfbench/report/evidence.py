@@ -147,9 +147,8 @@ def _origin_of(path: Path, tables: Mapping[Path, pd.DataFrame], names: Sequence[
     if rows is None:
         return {"experiment": experiment_of(path)}
     wanted = {(contestant(name).sampler, contestant(name).variant) for name in names}
-    variant = (
-        rows["variant"].astype(object).where(rows["variant"].notna(), None)
-    )  # a column without any is of floats
+    # Read from a CSV, a column without any variant is one of floats, which cannot hold None.
+    variant = rows["variant"].astype(object).where(rows["variant"].notna(), None)
     of_row = zip(rows["sampler"], variant, strict=True)
     return _origin([row for key, (_, row) in zip(of_row, rows.iterrows(), strict=True) if key in wanted])
 
