@@ -6,6 +6,12 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of tests/speed."""
     group = parser.getgroup("speed", "tests/speed, which runs with --benchmark-only")
+    _add_contestants(group)
+    _add_protocol(group)
+
+
+def _add_contestants(group: pytest.OptionGroup) -> None:
+    """Add the options that say what is timed."""
     group.addoption(
         "--sampler",
         action="append",
@@ -43,6 +49,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="W",
         help="scale of guidance (default: 0); ratios are measured at 0 and at 1",
     )
+
+
+def _add_protocol(group: pytest.OptionGroup) -> None:
+    """Add the options that say where and for how long."""
     group.addoption("--device", default="cpu", help="auto, cpu or cuda (default: cpu)")
     group.addoption(
         "--min-rounds",

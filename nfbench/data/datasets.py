@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from nfbench.config import DataConfig, build
 from nfbench.data import digits, fashion14, idx
 from nfbench.errors import UserError, closest
 
@@ -130,6 +132,11 @@ def load(name: str, *, validation_size: int, folder: str | Path | None = None) -
         validation=_named(validation, f"{name}/validation"),
         test=_named(test, f"{name}/test"),
     )
+
+
+def load_section(section: dict[str, Any]) -> Splits:
+    """Load what the section `data` of an experiment file describes, see `load`."""
+    return load(**asdict(build(DataConfig, section)))
 
 
 def balanced_indices(labels: np.ndarray, n: int, seed: int) -> np.ndarray:

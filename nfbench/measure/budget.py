@@ -1,15 +1,20 @@
 """Quality while a model is being trained: what a budget of training time buys."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
+from nfbench.files import read_json, write_json
 from nfbench.measure.scores import Scores
+from nfbench.provenance import provenance
 from nfbench.sample.sample_set import SampleSet, draw, to_sample_set
 from nfbench.sample.sampler import Sampler
+from nfbench.train.resumable import Place
 
 
 def measure_while_training(
@@ -37,6 +42,65 @@ def measure_while_training(
         return score(samples) | {"non_finite": samples.meta["non_finite"]}
 
     return measure
+
+
+def write_curve(
+    path: str | Path, curve: Sequence[dict[str, float]], place: Place, **told: str | float
+) -> None:
+    """Write a curve's rows as JSON, with the provenance and with what else is told of all its rows."""
+    origin = provenance(place.device, place.precision)
+    write_json(path, {"provenance": origin, "told": told, "curve": list(curve)})
+
+
+def read_curve(path: str | Path) -> pd.DataFrame:
+    """Read what `write_curve` wrote as a table, each row with device, precision and commit.
+
+    Raises:
+        UserError: the file is missing or cannot be read.
+    """
+    kept = read_json(path)
+    where = {name: kept["provenance"][name] for name in ("device", "precision", "commit")}
+    return pd.DataFrame(kept["curve"]).assign(**kept["told"], **where)
+
+
+def budget_table(
+    forward: str | Path, arms: Sequence[str | Path], spaces: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame, list[dict[str, Any]]]:
+    """Join the curves, and tell when each arm passes the exact inverse, and half of its distance.
+
+    Args:
+        forward: curve of the flow trained on by itself, see `write_curve`.
+        arms: curves of the learned reverses.
+        spaces: feature spaces to tell it in.
+
+    Returns:
+        The flow's rows, the arms' rows, and a row for each space and arm.
+    """
+    flow = read_curve(forward)
+    flow["total_seconds"] = flow["seconds"]
+    curves = pd.concat([read_curve(path) for path in arms], ignore_index=True)
+    rows = []
+    for space in spaces:
+        measure = f"fd_{space}"
+        passed, halved = (crossings(curves, flow, measure, factor) for factor in (1.0, 0.5))
+        for arm, curve in curves.groupby("arm", sort=False):
+            last, total = curve[measure].iloc[-1], curve["total_seconds"].iloc[-1]
+            exact = np.interp(total, flow["seconds"], flow[measure])
+            rows.append(
+                {
+                    "measure": measure,
+                    "arm": arm,
+                    "seen_by_its_loss": space in str(curve["seen_spaces"].iloc[0]).split(),
+                    "seconds": curve["seconds"].iloc[-1],
+                    "total_seconds": total,
+                    "distance": last,
+                    "exact_at_equal_total": exact,
+                    "ratio": last / exact,
+                    "seconds_until_below_the_exact_inverse": passed[arm],
+                    "seconds_until_half_of_it": halved[arm],
+                }
+            )
+    return flow, curves, rows
 
 
 def crossings(

@@ -222,37 +222,9 @@ class ImageDataset(TorchDataset):
         return self.images[index].expand(3, -1, -1)
 
 
-def extract(
-    space: str,
-    images: np.ndarray,
-    *,
-    classifier: str | Path | None = None,
-    device: torch.device | str = "cpu",
-    batch_size: int = BATCH_SIZE,
-    report: Callable[[str], None] = lambda line: None,
-) -> np.ndarray:
-    """Compute features by torch-fidelity's own loop, in float32 (no TF32).
-
-    An image's features depend on the image alone, up to rounding.
-
-    Args:
-        space: a key of `spaces()`.
-        images: uint8, (N, c, H, W), c 1 or 3.
-        classifier: the classifier's file; only the space "classifier" reads it.
-        device: where to compute.
-        batch_size: images at a time.
-        report: takes a line of progress now and then.
-
-    Returns:
-        float32, (N, dim): 1280 for "effnet", 64 for "classifier", 2048 for "inception", 1024 for "dinov2".
-
-    Raises:
-        UserError: no such space, or its weights are missing or corrupt.
-        ValueError: no images, wrong images, or features that are not finite.
-    """
-    return extract_with_logits(
-        space, images, classifier=classifier, device=device, batch_size=batch_size, report=report
-    )[0]
+def extract(space: str, images: np.ndarray, **options: Any) -> np.ndarray:
+    """Compute features alone, see `extract_with_logits`."""
+    return extract_with_logits(space, images, **options)[0]
 
 
 def extract_with_logits(
@@ -264,10 +236,25 @@ def extract_with_logits(
     batch_size: int = BATCH_SIZE,
     report: Callable[[str], None] = lambda line: None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Compute features as `extract`, and in the same pass the logits of the Inception score.
+    """Compute features, and the logits of the Inception score, by torch-fidelity's own loop in float32.
+
+    No TF32. An image's features depend on the image alone, up to rounding.
+
+    Args:
+        space: a key of `spaces()`.
+        images: uint8, (N, c, H, W), c 1 or 3.
+        classifier: the classifier's file; only the space "classifier" reads it.
+        device: where to compute.
+        batch_size: images at a time.
+        report: takes a line of progress now and then.
 
     Returns:
-        Features, and logits (N, 1008), None in spaces where that score is not defined.
+        Features, float32, (N, dim): 1280 for "effnet", 64 for "classifier", 2048 for "inception", 1024 for
+        "dinov2"; and logits (N, 1008), None in spaces where that score is not defined.
+
+    Raises:
+        UserError: no such space, or its weights are missing or corrupt.
+        ValueError: no images, wrong images, or features that are not finite.
     """
     name, device = extractor_name(space), torch.device(device)
     data = ImageDataset(images)

@@ -1,7 +1,7 @@
 """Making tables a second time from their files, to compare them with what was written.
 
 A recipe is plain JSON, kept in the manifest:
-    kind      table1, comparison, claims; of any other the files' hashes are all that is compared
+    kind      table1, comparison, table4, budget, claims; of any other only the files' hashes are compared
     files     paths by kind
     parts     of table1: a recipe for each experiment, with its samplers and files
     registers of table1: the packages that register its samplers
@@ -17,9 +17,12 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from nfbench.measure.budget import budget_table
 from nfbench.report.claims import read_claims
 from nfbench.report.claims_table import claims_tables
 from nfbench.report.evidence_tables import read_tables
+from nfbench.report.paper_numbers import read_paper_numbers
+from nfbench.report.table4 import table4
 from nfbench.trace.collect import collect_comparison, collect_table1
 
 TOLERANCE = 1e-9  # relative; sums may be taken in another order by another version of numpy
@@ -44,6 +47,10 @@ def remake(recipe: Mapping[str, Any], root: str | Path) -> dict[str, pd.DataFram
         described = (recipe["experiment"], recipe["table"], recipe["rows"], recipe["base"])
         table, verdicts = collect_comparison(*described, files)
         return {"": table, "_verdicts": verdicts}
+    if recipe["kind"] == "table4":
+        return {"": table4(files["tables"], files["references"], read_paper_numbers(), recipe["commit"])}
+    if recipe["kind"] == "budget":
+        return {"": pd.DataFrame(budget_table(*files["forward"], files["arms"], recipe["spaces"])[2])}
     if recipe["kind"] == "claims":
         schema = yaml.safe_load(Path(files["schema"][0]).read_text())
         claims = read_claims(files["claims"][0], schema)

@@ -21,7 +21,7 @@ rule budget_forward:
         references=budget_references,
         code=ancient(library("nfbench/measure/budget.py", "nfbench/measure/scores.py") + FLOW_CODE),
     output:
-        "results/{experiment}/budget/forward.csv",
+        "results/{experiment}/budget/forward.json",
     log:
         "results/{experiment}/logs/budget_forward.log",
     conda:
@@ -57,7 +57,7 @@ rule budget_reverse:
             )
         ),
     output:
-        "results/{experiment}/budget/{arm}.csv",
+        "results/{experiment}/budget/{arm}.json",
     log:
         "results/{experiment}/logs/budget_reverse/{arm}.log",
     conda:
@@ -81,16 +81,18 @@ rule budget_reverse:
 rule report_budget:
     """Join the curves, and say when each arm passes the exact inverse at equal time."""
     input:
-        forward=f"results/{BUDGETED}/budget/forward.csv",
+        forward=f"results/{BUDGETED}/budget/forward.json",
         arms=lambda w: expand(
-            "results/{experiment}/budget/{arm}.csv",
+            "results/{experiment}/budget/{arm}.json",
             experiment=BUDGETED,
             arm=EXPERIMENTS[BUDGETED]["budget"]["arms"],
         ),
         code=library("nfbench/measure/budget.py", "nfbench/report/budget_figures.py"),
     output:
         csv="results/budget.csv",
+        curves="results/budget_curves.csv",
         markdown="results/budget.md",
+        origin="results/budget_origin.json",
         png="results/figures/{experiment}/budget.png".format(experiment=BUDGETED),
         pdf="results/figures/{experiment}/budget.pdf".format(experiment=BUDGETED),
     log:

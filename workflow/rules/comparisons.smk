@@ -38,33 +38,3 @@ rule report_comparisons:
         base=ABLATIONS.base,
     script:
         "../scripts/report_comparisons.py"
-
-
-rule keep_comparisons:
-    """Copy tables 2 and 3 with their verdicts and a manifest to where they are committed."""
-    input:
-        tables=expand("results/table{table}{form}", table=[2, 3], form=[".csv", ".md", "_verdicts.csv"]),
-        quality=lambda w: expand(
-            "results/{experiment}/measure/quality/{sampler}/seed{seed}.json",
-            experiment=ABLATED,
-            sampler=dict.fromkeys([*compared("2"), *compared("3")]),
-            seed=EXPERIMENTS[ABLATED]["seeds"],
-        ),
-    output:
-        tables=expand(
-            "results/reference/{{experiment}}-{{device}}/table{table}{form}",
-            table=[2, 3],
-            form=[".csv", ".md", "_verdicts.csv"],
-        ),
-        manifest="results/reference/{experiment}-{device}/comparisons.json",
-    log:
-        "results/{experiment}/logs/keep_comparisons/{device}.log",
-    wildcard_constraints:
-        experiment=re.escape(ABLATED),
-        device="cpu|cuda|h100|h200",
-    conda:
-        "../../environment.yml"
-    params:
-        config=lambda w: EXPERIMENTS[w.experiment],
-    script:
-        "../scripts/keep_comparisons.py"

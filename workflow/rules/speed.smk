@@ -77,6 +77,7 @@ rule report_table4:
             labels={"table": "Table 4", "form": "CSV"},
         ),
         markdown="results/table4.md",
+        origin="results/table4_origin.json",
     log:
         "results/logs/report_table4.log",
     conda:

@@ -1,9 +1,6 @@
 """Put test images in a sampler's place, as they are and with the flow's own noise, and means of classes."""
 
-import dataclasses
-
-from nfbench.config import DataConfig, build
-from nfbench.data.datasets import balanced_indices, load
+from nfbench.data.datasets import balanced_indices, load_section
 from nfbench.job import job
 from nfbench.provenance import provenance
 from nfbench.sample.floors import class_means, real_images
@@ -11,7 +8,7 @@ from nfbench.sample.sample_set import to_sample_set, write_sample_set
 
 with job(snakemake.log[0], snakemake.threads) as report:
     seed, n, sigma = int(snakemake.wildcards.seed), snakemake.params.n_samples, snakemake.params.sigma
-    splits = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data)))
+    splits = load_section(snakemake.params.data)
     real = splits.test.subset(balanced_indices(splits.test.labels, n, seed))
     out, facts = snakemake.output, {"seed": seed, "provenance": provenance()}
     for name, path, drawn, source, extra in (

@@ -1,7 +1,5 @@
 """Inpaint held-out images and change their class, with the exact inverse and every learned reverse."""
 
-import dataclasses
-
 import biflow  # noqa: F401, registers the learned reverses
 from baselines import load_flow, make_sampler
 from biflow.held_out_edits import (
@@ -13,8 +11,8 @@ from biflow.held_out_edits import (
     measure_inpainting,
     references,
 )
-from nfbench.config import DataConfig, EditingConfig, build
-from nfbench.data.datasets import load
+from nfbench.config import EditingConfig, build
+from nfbench.data.datasets import load_section
 from nfbench.device import resolve_device
 from nfbench.files import sha256_file, write_json
 from nfbench.job import job
@@ -27,7 +25,7 @@ with job(snakemake.log[0], snakemake.threads) as report:
     seed = int(snakemake.wildcards.seed)
     flow = load_flow(given.flow)[0].to(device)
     classifier = load_classifier(given.classifier, device)
-    test = load(**dataclasses.asdict(build(DataConfig, params.data))).test
+    test = load_section(params.data).test
     chosen = choose(test, build(EditingConfig, params.editing).n_images)
     edits = held_out_edits(test, chosen, flow.spec, seed)
     samplers = {params.exact: make_sampler(params.exact, flow)}

@@ -1,12 +1,11 @@
 """Draw every contestant at every scale of guidance, and take quality and label accuracy."""
 
-import dataclasses
 from functools import partial
 
 from baselines import load_flow, make_sampler
 from biflow import load_reverse
-from nfbench.config import DataConfig, GuidanceConfig, build
-from nfbench.data.datasets import balanced_indices, load
+from nfbench.config import GuidanceConfig, build
+from nfbench.data.datasets import balanced_indices, load_section
 from nfbench.device import resolve_device
 from nfbench.files import sha256_file, write_json
 from nfbench.job import job
@@ -44,7 +43,7 @@ with job(snakemake.log[0], snakemake.threads) as report:
     references = read_references(snakemake.input.references, classifier)
     score = partial(scores, references=references, classifier=classifier, device=device)
 
-    test = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data))).test
+    test = load_section(snakemake.params.data).test
     real = test.subset(balanced_indices(test.labels, config.n_samples, seed))
     floor = score(to_sample_set(real_images(real, 0.0, seed), {}))
     report(f"real images: {floor}")

@@ -1,13 +1,10 @@
 """Compute the forward flow's likelihood of test images, with several draws of the noise on them."""
 
-import dataclasses
-
 import torch
 
 from baselines import load_flow
 from baselines.tarflow.training import held_out_bits, held_out_nll
-from nfbench.config import DataConfig, build
-from nfbench.data.datasets import load
+from nfbench.data.datasets import load_section
 from nfbench.device import resolve_device
 from nfbench.files import finite_or_none, sha256_file, write_json
 from nfbench.job import job
@@ -18,7 +15,7 @@ with job(snakemake.log[0], snakemake.threads) as report:
     device = resolve_device(snakemake.params.device)
     flow, meta = load_flow(snakemake.input.flow)
     flow, seeds = flow.to(device), range(snakemake.params.draws)
-    test = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data))).test
+    test = load_section(snakemake.params.data).test
     nll = torch.stack([held_out_nll(flow, test, seed=seed) for seed in seeds])
     report(f"{len(seeds)} draws of the training noise: {nll.mean(dim=1).tolist()} nats per dimension")
     bits = torch.stack([held_out_bits(flow, test, seed=seed) for seed in seeds])

@@ -1,6 +1,5 @@
 """Send held-out images through the flow and back through a learned reverse."""
 
-import dataclasses
 from collections import Counter
 
 import torch
@@ -9,8 +8,7 @@ from baselines import load_flow
 from biflow.recipes import RECIPES
 from biflow.reconstruction import reconstruction_errors
 from biflow.training import held_out_path
-from nfbench.config import DataConfig, build
-from nfbench.data.datasets import load
+from nfbench.data.datasets import load_section
 from nfbench.device import resolve_device
 from nfbench.files import finite_or_none, sha256_file, write_json
 from nfbench.job import job
@@ -23,7 +21,7 @@ with job(snakemake.log[0], snakemake.threads) as report, torch.no_grad():
     device = resolve_device(snakemake.params.device)
     flow = load_flow(snakemake.input.flow)[0].to(device)
     reverse = RECIPES[snakemake.wildcards.method].load(snakemake.input.model)[0].to(device)
-    test = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data))).test
+    test = load_section(snakemake.params.data).test
     totals = Counter()
     for indices in batches(len(test), BATCH_SIZE):
         path, y = held_out_path(flow, test, indices)

@@ -1,9 +1,6 @@
 """Compute the statistics of the reference images in one feature space."""
 
-import dataclasses
-
-from nfbench.config import DataConfig, build
-from nfbench.data.datasets import balanced_indices, load
+from nfbench.data.datasets import balanced_indices, load_section
 from nfbench.device import resolve_device
 from nfbench.job import job
 from nfbench.measure.features import extract, weights_sha256
@@ -12,7 +9,7 @@ from nfbench.measure.quality import write_reference
 REFERENCE_SEED = 0  # the reference is part of the instrument, and the same for every seed
 
 with job(snakemake.log[0], snakemake.threads) as report:
-    train = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data))).train
+    train = load_section(snakemake.params.data).train
     reference = train.subset(balanced_indices(train.labels, snakemake.params.n_reference, REFERENCE_SEED))
     space, classifier = snakemake.wildcards.space, snakemake.input.classifier or None
     features = extract(

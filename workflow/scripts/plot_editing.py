@@ -1,14 +1,11 @@
 """Show test images as every class, with the exact inverse and the learned reverses."""
 
-import dataclasses
-
 import numpy as np
 
 import biflow  # noqa: F401, registers the learned reverses
 from baselines import load_flow, make_sampler
 from biflow.held_out_edits import edited, held_out_edits
-from nfbench.config import DataConfig, build
-from nfbench.data.datasets import balanced_indices, load
+from nfbench.data.datasets import balanced_indices, load_section
 from nfbench.data.pixels import to_shown
 from nfbench.job import job
 from nfbench.report import editing_figures, style
@@ -22,7 +19,7 @@ with job(snakemake.log[0], snakemake.threads) as report:
     samplers |= {
         name: make_sampler(name, path) for name, path in zip(params.methods, given.reverses, strict=True)
     }
-    test = load(**dataclasses.asdict(build(DataConfig, params.data))).test
+    test = load_section(params.data).test
     classes = test.classes
     shown = balanced_indices(test.labels, max(IMAGES, len(classes)), seed=1)[:IMAGES]
     edits = held_out_edits(test, shown, flow.spec, int(params.seed))

@@ -1,13 +1,10 @@
 """Show test images with a part hidden, and what the exact inverse and the learned reverses put there."""
 
-import dataclasses
-
 import biflow  # noqa: F401, registers the learned reverses
 from baselines import load_flow, make_sampler
 from biflow.editing import paste
 from biflow.held_out_edits import MASKS, held_out_edits, inpainted
-from nfbench.config import DataConfig, build
-from nfbench.data.datasets import balanced_indices, load
+from nfbench.data.datasets import balanced_indices, load_section
 from nfbench.data.pixels import to_shown
 from nfbench.job import job
 from nfbench.report import editing_figures, style
@@ -21,7 +18,7 @@ with job(snakemake.log[0], snakemake.threads) as report:
     samplers |= {
         name: make_sampler(name, path) for name, path in zip(params.methods, given.reverses, strict=True)
     }
-    test = load(**dataclasses.asdict(build(DataConfig, params.data))).test
+    test = load_section(params.data).test
     n = len(MASKS) * IMAGES
     shown = balanced_indices(test.labels, max(n, len(test.classes)), seed=1)[:n]
     panels = []

@@ -1,9 +1,6 @@
 """Show the nearest training image beside some samples."""
 
-import dataclasses
-
-from nfbench.config import DataConfig, build
-from nfbench.data.datasets import balanced_indices, load
+from nfbench.data.datasets import balanced_indices, load_section
 from nfbench.job import job
 from nfbench.measure.nearest import nearest
 from nfbench.report import figures, style
@@ -13,7 +10,7 @@ SHOWN = 16
 MEASURED = 1000
 
 with job(snakemake.log[0], snakemake.threads) as report:
-    splits = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data)))
+    splits = load_section(snakemake.params.data)
     train, test = splits.train, splits.test
     chosen = balanced_indices(test.labels, min(MEASURED, len(test)), seed=0)
     distances = {"test images": nearest(test.images[chosen], train.images)[1]}

@@ -1,9 +1,6 @@
 """Show all samplers' images from the same noise and labels side by side."""
 
-import dataclasses
-
-from nfbench.config import DataConfig, build
-from nfbench.data.datasets import load
+from nfbench.data.datasets import load_section
 from nfbench.job import job
 from nfbench.report import figures, style
 from nfbench.sample.sample_set import read_sample_set
@@ -12,7 +9,7 @@ COLUMNS = 20
 
 with job(snakemake.log[0]) as report:
     sets = [read_sample_set(path) for path in snakemake.input.samples]
-    classes = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data))).test.classes
+    classes = load_section(snakemake.params.data).test.classes
     rows = [
         (name, samples.images[:COLUMNS])
         for name, samples in zip(snakemake.params.samplers, sets, strict=True)

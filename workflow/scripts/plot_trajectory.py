@@ -1,7 +1,5 @@
 """Follow test images through the flow to noise, and back through both kinds of inverse."""
 
-import dataclasses
-
 import torch
 
 from baselines import load_flow
@@ -11,8 +9,7 @@ from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.sequential import Sequential
 from biflow.recipes import RECIPES
 from biflow.training import held_out_path
-from nfbench.config import DataConfig, build
-from nfbench.data.datasets import balanced_indices, load
+from nfbench.data.datasets import balanced_indices, load_section
 from nfbench.job import job
 from nfbench.report import figures, style
 
@@ -26,7 +23,7 @@ def to_grey(x):
 
 with job(snakemake.log[0], snakemake.threads) as report, torch.no_grad():
     flow, _ = load_flow(snakemake.input.flow)
-    test = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data))).test
+    test = load_section(snakemake.params.data).test
     shown = test.subset(balanced_indices(test.labels, max(IMAGES, len(test.classes)), seed=1))
     path, y = held_out_path(flow, shown, range(IMAGES))
     exact, _ = Sequential(flow).invert(path.z, y, Guidance(), Count())

@@ -2,32 +2,22 @@
 
 import pandas as pd
 
+from nfbench.files import write_json
 from nfbench.job import job
-from nfbench.measure.budget import crossings
+from nfbench.measure.budget import budget_table
 from nfbench.report.budget_figures import budget_figure
 from nfbench.report.style import save
 from nfbench.report.tables import write_csv, write_markdown
+from nfbench.trace.manifest import traced
 
 with job(snakemake.log[0]) as report:
-    flow = pd.read_csv(snakemake.input.forward)
-    arms = pd.concat([pd.read_csv(path) for path in snakemake.input.arms], ignore_index=True)
-    rows = []
-    for space in snakemake.params.spaces:
-        measure = f"fd_{space}"
-        passed, halved = (crossings(arms, flow, measure, factor) for factor in (1.0, 0.5))
-        for arm, curve in arms.groupby("arm", sort=False):
-            rows.append(
-                {
-                    "arm": arm,
-                    "measure": measure,
-                    "seen_by_its_loss": space in str(curve["seen_spaces"].iloc[0]).split(),
-                    "best": curve[measure].min(),
-                    "seconds_until_below_the_exact_inverse": passed[arm],
-                    "seconds_until_half_of_it": halved[arm],
-                }
-            )
-    write_csv(snakemake.output.csv, pd.concat([flow.assign(total_seconds=flow["seconds"]), arms]))
-    write_markdown(snakemake.output.markdown, pd.DataFrame(rows))
-    save(budget_figure(arms, flow, snakemake.params.spaces), snakemake.output.png, snakemake.output.pdf)
+    made, spaces = snakemake.output, list(snakemake.params.spaces)
+    files = {"forward": [snakemake.input.forward], "arms": list(snakemake.input.arms)}
+    flow, arms, rows = budget_table(*files["forward"], files["arms"], spaces)
+    write_csv(made.csv, pd.DataFrame(rows))
+    write_csv(made.curves, pd.concat([flow, arms]))
+    write_markdown(made.markdown, pd.DataFrame(rows))
+    save(budget_figure(arms, flow, spaces), made.png, made.pdf)
+    write_json(made.origin, traced(made.csv, {"kind": "budget", "spaces": spaces, "files": files}, "results"))
     for row in rows:
         report(str(row))

@@ -1,9 +1,7 @@
 """Train the domain classifier."""
 
-import dataclasses
-
-from nfbench.config import ClassifierConfig, DataConfig, build
-from nfbench.data.datasets import load
+from nfbench.config import ClassifierConfig, build
+from nfbench.data.datasets import load_section
 from nfbench.device import resolve_device
 from nfbench.job import job
 from nfbench.measure.classifier import save_classifier, train_classifier
@@ -12,7 +10,7 @@ CLASSIFIER_SEED = 0  # one classifier for all seeds of an experiment: it is part
 
 with job(snakemake.log[0], snakemake.threads) as report:
     config = build(ClassifierConfig, snakemake.params.classifier)
-    splits = load(**dataclasses.asdict(build(DataConfig, snakemake.params.data)))
+    splits = load_section(snakemake.params.data)
     model = train_classifier(
         splits.train,
         splits.validation,

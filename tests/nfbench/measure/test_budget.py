@@ -4,8 +4,15 @@ import pandas as pd
 import pytest
 import torch
 
-from nfbench.measure.budget import crossings, measure_while_training
+from nfbench.measure.budget import (
+    budget_table,
+    crossings,
+    measure_while_training,
+    read_curve,
+    write_curve,
+)
 from nfbench.sample.sampler import Sampled
+from nfbench.train.resumable import Place
 
 
 def curves(**arms):
@@ -62,3 +69,32 @@ def test_every_evaluation_draws_the_same_images_of_the_model_as_it_is_and_counts
     assert measure(value) == measure(value) == {"fd_a": 1.0, "non_finite": broken}
     assert (seen[0].images == seen[1].images).all()
     assert seen[0].labels.tolist() == [0, 1, 0, 1, 0, 1]
+
+
+def test_a_written_curve_reads_as_it_was_with_where_it_was_made(tmp_path):
+    rows = [{"step": 1, "seconds": 0.5, "fd_a": 3.0}, {"step": 2, "seconds": 1.0, "fd_a": 2.0}]
+    write_curve(tmp_path / "arm.json", rows, Place(torch.device("cpu"), "fp32"), arm="alignment", seed=0)
+    read = read_curve(tmp_path / "arm.json")
+    assert read[["step", "seconds", "fd_a"]].to_dict("records") == rows
+    assert set(read["arm"]) == {"alignment"}
+    assert set(read["precision"]) == {"fp32"}
+
+
+def test_the_table_tells_each_arm_against_the_flow_at_equal_total_time_and_marks_what_its_loss_saw(tmp_path):
+    place = Place(torch.device("cpu"), "fp32")
+    flow = [{"seconds": s, "fd_a": fd} for s, fd in ((0.0, 900.0), (100.0, 400.0), (200.0, 200.0))]
+    arm = [{"seconds": 50.0, "total_seconds": 150.0, "fd_a": 240.0}]
+    arm += [{"seconds": 100.0, "total_seconds": 200.0, "fd_a": 90.0}]
+    write_curve(tmp_path / "flow.json", flow, place, arm="exact")
+    write_curve(tmp_path / "arm.json", arm, place, arm="fast", seen_spaces="b")
+    write_curve(tmp_path / "other.json", arm[:1], place, arm="seeing", seen_spaces="a b")
+    _, curves, rows = budget_table(
+        tmp_path / "flow.json", [tmp_path / "arm.json", tmp_path / "other.json"], ["a"]
+    )
+    assert len(curves) == 3
+    told = {row["arm"]: row for row in rows}
+    assert told["fast"]["ratio"] == pytest.approx(90 / 200)
+    assert told["fast"]["seconds_until_below_the_exact_inverse"] == 50
+    assert told["fast"]["seconds_until_half_of_it"] == 100
+    assert told["seeing"]["ratio"] == pytest.approx(240 / 300)
+    assert (told["fast"]["seen_by_its_loss"], told["seeing"]["seen_by_its_loss"]) == (False, True)
