@@ -7,6 +7,7 @@ import numpy as np
 from nfbench.measure.intervals import (
     INFINITY_MULTIPLE,
     Halves,
+    by_size,
     can_extrapolate,
     frechet_at_infinity,
     frechet_interval,
@@ -25,6 +26,10 @@ from nfbench.measure.quality import (
     statistics,
 )
 from nfbench.student import as_json
+
+# Shares of n at which the distance is measured too, beside n and its half. Much smaller parts would leave the
+# covariance of 1280 features without most of its rank.
+PARTS = (8, 4)
 
 
 def compare(
@@ -73,6 +78,7 @@ def compare(
         "precision_recall_neighbours": NEIGHBOURS,
         **_inception_score(logits),
         **_at_infinity(distance, split, dim),
+        "frechet_by_size": _by_size(features, reference, distance, split),
         "half_pairs": half_pairs,
         "over_samples": {
             "frechet": as_json(frechet_interval(distance, split)),
@@ -86,6 +92,16 @@ def _inception_score(logits: np.ndarray | None) -> dict[str, float]:
         return {}
     mean, std = inception_score(logits)
     return {"inception_score": mean, "inception_score_std_over_splits": std}
+
+
+def _by_size(
+    features: np.ndarray, reference: Reference, distance: float, split: Halves
+) -> list[dict[str, float]]:
+    """Return the distance at n and at parts of it, smallest first."""
+    sizes = [split.n // part for part in PARTS if split.n // part > 1]
+    found = by_size(features, reference.statistics, sizes=sizes)
+    found |= {split.size: float(split.distances.mean()), split.n: distance}
+    return [{"n": size, "frechet": value} for size, value in found.items()]
 
 
 def _at_infinity(distance: float, split: Halves, dim: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The model, its seed and the reference are held fixed; `nfbench.student.over_seed
 """
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,17 +52,50 @@ def halves(features: np.ndarray, reference: Statistics, *, pairs: int, seed: int
     n, dim = features.shape
     if n < 4 or pairs < 1 or dim != reference.dim:
         raise ValueError(f"cannot halve {features.shape} features {pairs} times for {reference.dim} features")
+    distance = _distance_of_parts(features, reference)
+    size, rng = n // 2, np.random.default_rng(seed)
+    distances = np.empty((pairs, 2))
+    for row in distances:
+        order = rng.permutation(n)
+        row[:] = distance(order[:size]), distance(order[size : 2 * size])
+    return Halves(distances, size, n)
+
+
+def by_size(
+    features: np.ndarray, reference: Statistics, *, sizes: Iterable[int], seed: int = SEED
+) -> dict[int, float]:
+    """Return the mean Frechet distance of two disjoint parts of each size, drawn at random.
+
+    It shows how much of a distance is owed to the number of samples alone.
+
+    Args:
+        features: (n, dim).
+        reference: what they are compared with.
+        sizes: images in a part, 2 .. n // 2.
+        seed: of the draw; smaller parts lie within larger ones.
+
+    Raises:
+        ValueError: a size for which there are not two parts.
+    """
+    n = len(features)
+    distance = _distance_of_parts(features, reference)
+    order = np.random.default_rng(seed).permutation(n)
+    found = {}
+    for size in sizes:
+        if not 2 <= size <= n // 2:
+            raise ValueError(f"there are no two parts of {size} images in {n}")
+        found[size] = (distance(order[:size]) + distance(order[-size:])) / 2
+    return found
+
+
+def _distance_of_parts(features: np.ndarray, reference: Statistics) -> Callable[[np.ndarray], float]:
+    """Return the Frechet distance as a function of the rows that are taken; see `halves`."""
     values, axes = np.linalg.eigh(reference.sigma)
     root = (axes * np.sqrt(values.clip(min=0))) @ axes.T
     centred = features.astype(np.float64) - reference.mu
     projected = centred @ root
-    trace, size, rng = float(np.trace(reference.sigma)), n // 2, np.random.default_rng(seed)
-    distances = np.empty((pairs, 2))
-    for row in distances:
-        order = rng.permutation(n)
-        for side, part in enumerate((order[:size], order[size : 2 * size])):
-            row[side] = _frechet(centred[part], projected[part], trace)
-    return Halves(distances, size, n)
+    trace = float(np.trace(reference.sigma))
+    return lambda part: _frechet(centred[part], projected[part], trace)
 
 
 def _frechet(centred: np.ndarray, projected: np.ndarray, reference_trace: float) -> float:

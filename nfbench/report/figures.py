@@ -10,10 +10,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from nfbench.report.speedups import label
 from nfbench.report.style import PAGE_WIDTH, series
-from nfbench.sample.contestant import contestant
-from nfbench.sample.sampler import entry
 
 SPACE_TITLES = {
     "effnet": "EfficientNet-Lite0 features",
@@ -81,62 +78,6 @@ def log_axis(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
-
-
-def quality_against_speed(rows: pd.DataFrame, spaces: dict[str, str]) -> Figure:
-    """Draw the Frechet distance against latency at batch 1, one panel a feature space.
-
-    Args:
-        rows: table 1 of one experiment.
-        spaces: {space: its title}; the floors are drawn as lines.
-    """
-    figure, grid = plt.subplots(1, len(spaces), figsize=(PAGE_WIDTH * 0.5 * len(spaces), 2.5), squeeze=False)
-    for axes, (space, title) in zip(grid[0], spaces.items(), strict=True):
-        _quality_panel(axes, rows, space)
-        axes.set_title(title)
-    figure.tight_layout()
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper center", ncol=min(4, len(labels)), bbox_to_anchor=(0.5, 0.0))
-    return figure
-
-
-def _quality_panel(axes: Axes, rows: pd.DataFrame, space: str) -> None:
-    measured = rows.dropna(subset=["ms_per_image_batch1", f"fd_{space}"])
-    methods = list(dict.fromkeys(method_of(row) for _, row in rows.iterrows()))
-    for _, row in measured.iterrows():
-        axes.errorbar(
-            row["ms_per_image_batch1"],
-            row[f"fd_{space}"],
-            yerr=None if pd.isna(row[f"fd_{space}_std"]) else row[f"fd_{space}_std"],
-            linestyle="none",
-            capsize=2,
-            label=label(row),
-            # Hollow: noisy output. Black edge: a tuned threshold.
-            markerfacecolor=None if entry(row["sampler"]).output == "clean" else "white",
-            **series(methods.index(method_of(row))),
-            **({"markeredgecolor": "black"} if row["variant"] == "tuned" else {}),
-        )
-    best = pareto_front(measured["ms_per_image_batch1"].to_numpy(), measured[f"fd_{space}"].to_numpy())
-    axes.step(*best, where="post", color="0.75", linewidth=0.8, zorder=0, label="Pareto front")
-    floor, noisy = rows[f"fd_{space}_floor"].iloc[0], rows[f"fd_{space}_floor_noisy"].iloc[0]
-    axes.axhline(floor, color="0.3", linewidth=0.8, linestyle="--", label="real images")
-    axes.axhline(noisy, color="0.6", linewidth=0.8, linestyle=":", label="real images + flow noise")
-    log_axis(axes.xaxis)
-    log_axis(axes.yaxis)
-    axes.set(xlabel="latency at batch 1 (ms an image)", ylabel="Fréchet distance")
-
-
-def pareto_front(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the points (n,), (n,) that no other is below and left of, from left to right."""
-    order = np.lexsort((y, x))
-    lowest = np.minimum.accumulate(y[order])
-    kept = order[np.concatenate([[True], lowest[1:] < lowest[:-1]])] if len(order) else order
-    return x[kept], y[kept]
-
-
-def method_of(row: pd.Series) -> str:
-    """Return the sampler of a table's row without its denoising."""
-    return contestant(row["sampler"]).method
 
 
 def training_curves(forward: list[pd.DataFrame], reverse: dict[str, list[pd.DataFrame]]) -> Figure:

@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from nfbench.report.figures import log_axis, method_of
-from nfbench.report.speedups import label
+from nfbench.report.figures import log_axis
+from nfbench.report.speedups import label, method_of
 from nfbench.report.style import PAGE_WIDTH, series
 
 DASHES = {"clean": "-", "noisy": "--"}

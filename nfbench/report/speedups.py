@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from nfbench.sample.contestant import contestant
 from nfbench.sample.sampler import entry
 
 # An error at which an inverse counts as exact, [-1, 1] units squared: a hundredth of a grey level (RMS), the
@@ -52,3 +53,8 @@ def _fastest(rows: pd.DataFrame, column: str, best: str) -> pd.Series | None:
     if values.empty:
         return None
     return rows.loc[values.idxmin() if best == "min" else values.idxmax()]
+
+
+def method_of(row: pd.Series) -> str:
+    """Return the sampler of a table's row without its denoising."""
+    return contestant(row["sampler"]).method

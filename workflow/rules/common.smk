@@ -18,7 +18,7 @@ from nfbench.sample.vocabulary import read_vocabulary
 
 ROOT = Path(workflow.basedir)
 SPACES = ["effnet", "classifier", "inception", "dinov2"]
-FIGURES = ["samples", "quality_speed", "trajectory", "nearest", "training"]
+FIGURES = ["samples", "quality_speed", "sample_size", "trajectory", "nearest", "training"]
 FRONT_FIGURES = ["front", "sweeps"]  # of experiments that sweep the iterative inverses' thresholds
 EDITING_FIGURES = ["inpainting", "class_editing"]  # of experiments with the section editing
 EDITING_INVERSE = "sequential-static+denoise"  # what the learned reverses are compared with there

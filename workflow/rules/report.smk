@@ -95,6 +95,28 @@ rule plot_quality_speed:
         "../scripts/plot_quality_speed.py"
 
 
+rule plot_sample_size:
+    """Draw quality against the number of samples."""
+    input:
+        quality=per_seed("results/{experiment}/measure/quality/{sampler}/seed{seed}.json"),
+        floors=per_seed(
+            "results/{experiment}/measure/quality/{floor}/seed{seed}.json",
+            floor=["floor", "floor-noisy"],
+        ),
+        code=REPORT_CODE,
+    output:
+        png=figure_output("sample_size", "sample_size"),
+        pdf="results/figures/{experiment}/sample_size.pdf",
+    log:
+        "results/{experiment}/logs/plot_sample_size.log",
+    conda:
+        "../../environment.yml"
+    params:
+        spaces=setting("quality", "spaces"),
+    script:
+        "../scripts/plot_sample_size.py"
+
+
 rule plot_front:
     """Draw milliseconds against the error of inversion for every threshold."""
     input:

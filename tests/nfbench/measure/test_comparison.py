@@ -91,6 +91,8 @@ def test_a_comparison_is_json_and_its_intervals_hold_its_values(features: np.nda
     assert beyond["reason"] is None
     assert (found["n"], found["half_pairs"], found["precision_recall_n"]) == (400, 4, 400)
     assert "inception_score" not in found
+    assert [part["n"] for part in found["frechet_by_size"]] == [50, 100, 200, 400]
+    assert found["frechet_by_size"][-1]["frechet"] == found["frechet"]
 
 
 def test_a_distance_of_too_few_images_is_not_extrapolated_and_the_reason_given(

@@ -8,6 +8,7 @@ import pytest
 from nfbench.measure.intervals import (
     Halves,
     bootstrap_mean,
+    by_size,
     can_extrapolate,
     frechet_at_infinity,
     frechet_interval,
@@ -182,3 +183,18 @@ def test_student_s_interval_of_three_seeds_is_the_textbook_s():
 def test_no_interval_without_a_spread(error: float, degrees: int):
     with pytest.raises(ValueError, match="no interval"):
         student(0.0, error, degrees)
+
+
+def test_distances_of_parts_are_those_of_the_parts_and_fall_with_their_size():
+    features = np.random.default_rng(4).normal(size=(N, DIM))
+    found = by_size(features, REFERENCE, sizes=(20, 100), seed=9)
+    order = np.random.default_rng(9).permutation(N)
+    parts = [statistics(features[chosen]) for chosen in (order[:20], order[-20:])]
+    assert found[20] == pytest.approx(np.mean([frechet(part, REFERENCE) for part in parts]), rel=1e-4)
+    assert found[20] > found[100] > 0
+
+
+@pytest.mark.parametrize("size", [1, N // 2 + 1])
+def test_parts_of_which_there_are_no_two_are_refused(size):
+    with pytest.raises(ValueError, match=f"no two parts of {size} images"):
+        by_size(np.zeros((N, DIM)), REFERENCE, sizes=(size,))
