@@ -98,7 +98,7 @@ rule plot_quality_speed:
 rule plot_sample_size:
     """Draw quality against the number of samples."""
     input:
-        quality=per_seed("results/{experiment}/measure/quality/{sampler}/seed{seed}.json"),
+        quality=measured("quality", samplers),
         floors=per_seed(
             "results/{experiment}/measure/quality/{floor}/seed{seed}.json",
             floor=["floor", "floor-noisy"],
