@@ -1,17 +1,14 @@
-"""Errors of images that went through the flow to noise and back through a learned reverse."""
+"""Images that went through the flow to noise and back through a learned reverse, and their errors."""
 
 from torch import Tensor, nn
 
 from baselines.tarflow.denoise import denoise
 from baselines.tarflow.model import TarFlow
 from biflow.objectives import Trajectory
-from nfbench.data.tokens import images_to_tokens
 
 
-def reconstruction_errors(
-    model: nn.Module, flow: TarFlow, path: Trajectory, y: Tensor | None
-) -> dict[str, Tensor]:
-    """Return the MSE of every image, (B,), in [-1, 1] units squared.
+def reconstruct(model: nn.Module, flow: TarFlow, path: Trajectory, y: Tensor | None) -> dict[str, Tensor]:
+    """Return what becomes of images on the way back, (B, c, H, W) each.
 
     Args:
         model: a learned reverse, see `biflow.recipes.Recipe`.
@@ -19,19 +16,28 @@ def reconstruction_errors(
         y: class ids (B,), or None.
 
     Returns:
-        reconstruction_mse: of the output against the clean image, also where the output is noisy.
-        noisy_mse: of a noisy output against the noisy image; not there for clean outputs.
-        denoised_mse: of a noisy output, denoised with the flow's score, against the clean image; not there
-            for clean outputs.
+        reconstruction: the model's output.
+        denoised: a noisy output, denoised with the flow's score; not there for clean outputs.
     """
-    output = model(path.z, y)
-    errors = {"reconstruction_mse": _mse(output, path.clean)}
+    images = {"reconstruction": flow.to_images(model(path.z, y))}
     if model.spec.output == "noisy":
-        denoised = denoise(flow, flow.to_images(output), y)
-        errors["noisy_mse"] = _mse(output, path.states[-1])
-        errors["denoised_mse"] = _mse(images_to_tokens(denoised, flow.spec.patch_size), path.clean)
+        images["denoised"] = denoise(flow, images["reconstruction"], y)
+    return images
+
+
+def reconstruction_errors(images: dict[str, Tensor], flow: TarFlow, path: Trajectory) -> dict[str, Tensor]:
+    """Return the MSE of every image of `reconstruct`, (B,), in [-1, 1] units squared.
+
+    Returns:
+        reconstruction_mse: of the output against the clean image, also where the output is noisy.
+        denoised_mse: of a noisy output, denoised, against the clean image; not there for clean outputs.
+        noisy_mse: of a noisy output against the noisy image; not there for clean outputs.
+    """
+    errors = {f"{name}_mse": _mse(found, flow.to_images(path.clean)) for name, found in images.items()}
+    if "denoised" in images:
+        errors["noisy_mse"] = _mse(images["reconstruction"], flow.to_images(path.states[-1]))
     return errors
 
 
-def _mse(tokens: Tensor, target: Tensor) -> Tensor:
-    return (tokens - target).square().mean(dim=(1, 2))
+def _mse(images: Tensor, target: Tensor) -> Tensor:
+    return (images - target).square().flatten(1).mean(dim=1)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from nfbench.errors import UserError
 from nfbench.files import atomic_path
-from nfbench.report.over_samples import INTERVAL_COLUMNS, check_comparable, interval_cells
+from nfbench.report.over_samples import EVERYWHERE, INTERVAL_COLUMNS, check_comparable, interval_cells
 from nfbench.report.speedups import with_speedups
 from nfbench.sample.contestant import contestant
 from nfbench.sample.sampler import entry
@@ -28,6 +28,7 @@ COLUMNS = (
     *("kid_effnet", "kid_effnet_std", "kid_effnet_floor", "kid_subset_size"),
     *("fd_classifier", "fd_classifier_std", "fd_classifier_floor", "fd_classifier_floor_noisy"),
     *("label_accuracy", "label_accuracy_real", "inversion_mse", "residual", "reconstruction_mse"),
+    *("fd_effnet_reconstruction", "fd_classifier_reconstruction"),
     *("nll_nats_per_dim", "nll_limit", "train_seconds_forward", "train_seconds_reverse"),
     *("ms_per_image_batch1", "images_per_second_batch64"),
     *("speedup_batch1", "speedup_batch64", "speedup_baseline"),
@@ -45,8 +46,8 @@ class Measured:
         contestant: see `nfbench.sample.contestant`.
         quality: of measure_quality.
         inversion: of measure_inversion.
-        reconstruction: of measure_reconstruction; empty for samplers that are not learned. Its `denoised_mse`
-            stands for contestants that are denoised.
+        reconstruction: of measure_reconstruction; empty for samplers that are not learned. Its
+            `denoised` values stand for contestants that are denoised.
         speed: rows of one benchmark run, see `nfbench.measure.speed.read_benchmark_json`.
     """
 
@@ -109,7 +110,6 @@ def _row(
     sampler = contestant(measured.contestant).sampler
     learned = entry(sampler).learned
     made = origins(measured.quality)
-    reconstruction = "denoised_mse" if contestant(measured.contestant).denoised else "reconstruction_mse"
     return {
         "experiment": experiment,
         "sampler": sampler,
@@ -125,7 +125,7 @@ def _row(
         "inversion_mse": mean([row["inversion_mse"] for row in measured.inversion]),
         "residual": mean([row["residual"] for row in measured.inversion]),
         "inversion_visible_share": mean([row.get("visible_share") for row in measured.inversion]),
-        "reconstruction_mse": mean([row[reconstruction] for row in measured.reconstruction]),
+        **_reconstruction(measured),
         "nll_nats_per_dim": mean([row["nll_nats_per_dim"] for row in likelihood]),
         "nll_limit": mean([row["nll_limit"] for row in likelihood]),
         "train_seconds_forward": mean([row["train_seconds"] for row in likelihood]),
@@ -140,6 +140,16 @@ def _row(
         "precision": "; ".join(distinct(origin["precision"] for origin in made)),
         "commit": " ".join(distinct(commits(made, measured.speed))),
     }
+
+
+def _reconstruction(measured: Measured) -> dict[str, float | None]:
+    """Return the error of held-out images on the way there and back, and their distances to the reference."""
+    kind = "denoised" if contestant(measured.contestant).denoised else "reconstruction"
+    found = {"reconstruction_mse": mean([row[f"{kind}_mse"] for row in measured.reconstruction])}
+    for space in EVERYWHERE:
+        distances = [row["scores"][kind].get(f"fd_{space}") for row in measured.reconstruction]
+        found[f"fd_{space}_reconstruction"] = mean(distances)
+    return found
 
 
 def _setting(measured: Measured) -> dict[str, Any]:

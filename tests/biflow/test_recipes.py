@@ -11,7 +11,7 @@ from baselines.farmer import state_errors
 from baselines.tarflow.denoise import denoise
 from biflow.objectives import mse, trajectory
 from biflow.recipes import RECIPES
-from biflow.reconstruction import reconstruction_errors
+from biflow.reconstruction import reconstruct, reconstruction_errors
 from biflow.training import held_out_path
 from nfbench.config import ReverseConfig, StudentConfig, TrainingConfig
 from nfbench.data.datasets import Dataset
@@ -141,7 +141,8 @@ def per_image(a, b):
 def test_a_noisy_reconstruction_is_compared_with_both_images_and_denoised_with_the_clean_one(flow, path, y):
     student = FarmerStudent.of(flow).eval()
     with torch.no_grad():
-        errors = reconstruction_errors(student, flow, path, y)
+        images = reconstruct(student, flow, path, y)
+        errors = reconstruction_errors(images, flow, path)
         output = flow.to_images(student(path.z, y))
     clean, noisy = flow.to_images(path.clean), flow.to_images(path.states[-1])
     assert set(errors) == {"reconstruction_mse", "noisy_mse", "denoised_mse"}
@@ -151,6 +152,8 @@ def test_a_noisy_reconstruction_is_compared_with_both_images_and_denoised_with_t
 
 
 def test_a_clean_reconstruction_is_compared_with_the_clean_image_alone(model, flow, path, y):
-    errors = reconstruction_errors(model, flow, path, y)
+    images = reconstruct(model, flow, path, y)
+    assert set(images) == {"reconstruction"}
+    errors = reconstruction_errors(images, flow, path)
     assert set(errors) == {"reconstruction_mse"}
     torch.testing.assert_close(errors["reconstruction_mse"], per_image(model(path.z, y), path.clean))

@@ -17,8 +17,8 @@ rule budget:
 rule budget_forward:
     """Train the flow on by itself, and draw from it denoised every so often."""
     input:
-        classifier=budget_classifier,
-        references=budget_references,
+        classifier=classifier_of,
+        references=references_of,
         code=ancient(library("nfbench/measure/budget.py", "nfbench/measure/scores.py") + FLOW_CODE),
     output:
         "results/{experiment}/budget/forward.json",
@@ -46,8 +46,8 @@ rule budget_reverse:
     """Train a learned reverse, and draw from it every so often."""
     input:
         flow=lambda w: f"results/{w.experiment}/forward/seed{first_seed(w)}.safetensors",
-        classifier=budget_classifier,
-        references=budget_references,
+        classifier=classifier_of,
+        references=references_of,
         code=ancient(
             library(
                 "nfbench/measure/budget.py",

@@ -118,6 +118,15 @@ def classifier_of(wildcards):
     return f"results/{wildcards.experiment}/measure/classifier.safetensors"
 
 
+def references_of(wildcards):
+    """Return the statistics of the reference in every feature space."""
+    return expand(
+        "results/{experiment}/measure/reference/{space}.npz",
+        experiment=wildcards.experiment,
+        space=EXPERIMENTS[wildcards.experiment]["quality"]["spaces"],
+    )
+
+
 def classifier_of_loss(wildcards):
     """Return the domain classifier where a reverse model's loss compares its features; others need none."""
     if "classifier" not in EXPERIMENTS[wildcards.experiment]["reverse"][wildcards.method].get(

@@ -47,11 +47,7 @@ rule measure_quality:
     input:
         samples="results/{experiment}/sample/{source}/seed{seed}.npz",
         classifier=classifier_of,
-        references=lambda w: expand(
-            "results/{experiment}/measure/reference/{space}.npz",
-            experiment=w.experiment,
-            space=setting("quality", "spaces")(w),
-        ),
+        references=references_of,
         code=FEATURE_CODE + COMPARISON_CODE,
     output:
         "results/{experiment}/measure/quality/{source}/seed{seed}.json",
@@ -100,12 +96,16 @@ rule measure_reconstruction:
     input:
         flow=flow_of,
         model="results/{experiment}/reverse/{method}/seed{seed}.safetensors",
+        classifier=classifier_of,
+        references=references_of,
         code=library(
             "baselines/tarflow/denoise.py",
             "biflow/objectives.py",
             "biflow/reconstruction.py",
             "biflow/training.py",
+            "nfbench/measure/scores.py",
         )
+        + FEATURE_CODE
         + FLOW_CODE
         + REVERSE_CODE
         + DATA_CODE,
@@ -119,6 +119,7 @@ rule measure_reconstruction:
         gpu=1,
     params:
         data=setting("data"),
+        n_samples=setting("sampling", "n_samples"),
         device=setting("device"),
     script:
         "../scripts/measure_reconstruction.py"
@@ -273,11 +274,7 @@ rule measure_guidance:
             seed=w.seed,
         ),
         classifier=classifier_of,
-        references=lambda w: expand(
-            "results/{experiment}/measure/reference/{space}.npz",
-            experiment=w.experiment,
-            space=setting("quality", "spaces")(w),
-        ),
+        references=references_of,
         code=library("nfbench/measure/guidance.py", "nfbench/measure/scores.py")
         + SAMPLE_CODE
         + INVERSE_CODE

@@ -15,18 +15,6 @@ def budget_arm(wildcards):
     )
 
 
-def budget_classifier(wildcards):
-    return f"results/{wildcards.experiment}/measure/classifier.safetensors"
-
-
-def budget_references(wildcards):
-    return expand(
-        "results/{experiment}/measure/reference/{space}.npz",
-        experiment=wildcards.experiment,
-        space=EXPERIMENTS[wildcards.experiment]["quality"]["spaces"],
-    )
-
-
 def protocol_contestant(experiment, sampler):
     """Return what a process needs to time a sampler: its files, options and whether it is learned."""
     wildcards = SimpleNamespace(experiment=experiment, sampler=sampler)

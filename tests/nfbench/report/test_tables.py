@@ -55,6 +55,10 @@ def measured(name, latency, batch, **changes):
     return Measured(name, **(fields | changes))
 
 
+RECONSTRUCTED = {
+    "reconstruction_mse": 0.02,
+    "scores": {"reconstruction": {"fd_effnet": 6.0, "fd_classifier": 2.0, "label_accuracy": 0.9}},
+}
 FLOORS = Floors(clean=[quality("floor", frechet=1.0)], noisy=[quality("floor-noisy", frechet=5.0)])
 LIKELIHOOD = [{"nll_nats_per_dim": 0.05, "nll_limit": -0.2, "train_seconds": 100.0}]
 
@@ -64,7 +68,7 @@ def samplers():
     return [
         measured("sequential", 0.100, 0.64),
         measured("sequential+denoise", 0.200, 1.28),
-        measured("biflow", 0.004, 0.064, reconstruction=[{"reconstruction_mse": 0.02}]),
+        measured("biflow", 0.004, 0.064, reconstruction=[RECONSTRUCTED]),
     ]
 
 
@@ -79,9 +83,13 @@ def test_columns_and_one_row_per_sampler(samplers):
 
 
 def test_a_denoised_learned_sampler_s_reconstruction_is_the_denoised_one():
-    both = [{"reconstruction_mse": 0.05, "noisy_mse": 0.01, "denoised_mse": 0.02}]
+    scores = {"reconstruction": {"fd_effnet": 9.0, "fd_classifier": 7.0}, "denoised": {"fd_effnet": 4.0}}
+    both = [{"reconstruction_mse": 0.05, "noisy_mse": 0.01, "denoised_mse": 0.02, "scores": scores}]
     contestants = [measured(name, 0.1, 0.64, reconstruction=both) for name in ("farmer", "farmer+denoise")]
-    assert table("toy", contestants, FLOORS, LIKELIHOOD)["reconstruction_mse"].tolist() == [0.05, 0.02]
+    rows = table("toy", contestants, FLOORS, LIKELIHOOD)
+    assert rows["reconstruction_mse"].tolist() == [0.05, 0.02]
+    assert rows["fd_effnet_reconstruction"].tolist() == [9.0, 4.0]
+    assert rows["fd_classifier_reconstruction"].isna().tolist() == [False, True]
 
 
 def test_speedups_are_against_the_exact_inverse_with_the_same_kind_of_output(samplers):
