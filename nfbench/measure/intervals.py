@@ -100,8 +100,10 @@ def _distance_of_parts(features: np.ndarray, reference: Statistics) -> Callable[
 
 def _frechet(centred: np.ndarray, projected: np.ndarray, reference_trace: float) -> float:
     """Return the distance from features less the reference's mean, and the same times the root R."""
-    mean = centred.mean(axis=0)
-    eigenvalues = np.linalg.eigvalsh(np.atleast_2d(np.cov(projected, rowvar=False)))
+    mean, spread = centred.mean(axis=0), projected - projected.mean(axis=0)
+    # Both products have the same eigenvalues but for zeros; the smaller one is quicker.
+    product = spread @ spread.T if len(spread) < spread.shape[1] else spread.T @ spread
+    eigenvalues = np.linalg.eigvalsh(product / (len(spread) - 1))
     common = np.sqrt(eigenvalues.clip(min=0)).sum()  # rounding makes zeros of a deficient rank negative
     return float(mean @ mean + centred.var(axis=0, ddof=1).sum() + reference_trace - 2 * common)
 

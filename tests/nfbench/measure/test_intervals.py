@@ -198,3 +198,12 @@ def test_distances_of_parts_are_those_of_the_parts_and_fall_with_their_size():
 def test_parts_of_which_there_are_no_two_are_refused(size):
     with pytest.raises(ValueError, match=f"no two parts of {size} images"):
         by_size(np.zeros((N, DIM)), REFERENCE, sizes=(size,))
+
+
+def test_parts_of_fewer_images_than_features_are_measured_as_all_others():
+    rng = np.random.default_rng(6)
+    features, reference = rng.normal(size=(60, 40)), statistics(rng.normal(size=(500, 40)))
+    order = np.random.default_rng(3).permutation(60)
+    parts = [statistics(features[chosen]) for chosen in (order[:12], order[-12:])]
+    expected = np.mean([frechet(part, reference) for part in parts])
+    assert by_size(features, reference, sizes=(12,), seed=3)[12] == pytest.approx(expected, rel=1e-3)
