@@ -1,7 +1,7 @@
 """Copying results, with a manifest of what they rest on, to where they are committed."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ def keep(
     experiment: str,
     device: str,
     config: Mapping[str, Any],
+    also: Iterable[str | Path] = (),
 ) -> None:
     """Copy results made on one device, and write down their hashes and those of the measurements behind.
 
@@ -27,6 +28,7 @@ def keep(
         experiment: its name.
         device: what the folder is named after.
         config: of the experiment, with all defaults.
+        also: files that stand beside the copies already, for the manifest.
 
     Raises:
         UserError: a measurement was made on another device; nothing is copied.
@@ -44,7 +46,9 @@ def keep(
             "experiment": experiment,
             "config": config,
             "config_hash": config_hash(config),
-            "files": {str(Path(path).relative_to(folder)): sha256_file(path) for path in files.values()},
+            "files": {
+                str(Path(path).relative_to(folder)): sha256_file(path) for path in [*files.values(), *also]
+            },
             "measurements": {
                 path: {"sha256": sha256_file(path), **told} for path, told in measurements.items()
             },

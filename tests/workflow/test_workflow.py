@@ -51,7 +51,7 @@ def test_everything_promised_is_there(finished):
     assert rows["n_samples"].eq(100).all()
     assert (results / "table1.md").read_text().count("\n") > 20
     page = (results / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 9
+    assert page.count("data:image/png;base64,") == 10
     assert "Quality and speed: tiny" in page
     figures = sorted(path.name for path in (results / "figures/tiny").iterdir())
     names = ["front", "nearest", "quality_speed", "samples", "sweeps", "training", "trajectory"]

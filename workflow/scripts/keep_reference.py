@@ -10,6 +10,7 @@ from nfbench.trace.keep import keep
 with job(snakemake.log[0]) as report:
     made, inputs = snakemake.output, snakemake.input
     figures = {path: Path(made.figures) / Path(path).name for path in inputs.figures}
+    write_markdown(made.markdown, read_table(inputs.csv))
     keep(
         {inputs.csv: made.csv, **figures},
         made.manifest,
@@ -17,6 +18,6 @@ with job(snakemake.log[0]) as report:
         experiment=snakemake.wildcards.experiment,
         device=snakemake.wildcards.device,
         config=snakemake.params.config,
+        also=[made.markdown],
     )
-    write_markdown(made.markdown, read_table(made.csv))
     report(f"table and {len(figures)} figures beside {made.manifest}")

@@ -21,6 +21,9 @@ def made(tmp_path):
 
 def kept(folder, device):
     reference = folder / "reference" / device
+    reference.mkdir(parents=True)
+    also = reference / "table1.md"
+    also.write_text("| a |")
     keep(
         {str(folder / "table1.csv"): reference / "tables" / "table1.csv"},
         reference / "manifest.json",
@@ -28,6 +31,7 @@ def kept(folder, device):
         experiment="toy",
         device=device,
         config={"seeds": [0]},
+        also=[also],
     )
     return reference
 
@@ -37,7 +41,10 @@ def test_a_copy_and_the_manifest_tell_what_they_are(made, device):
     reference = kept(made, device)
     assert (reference / "tables/table1.csv").read_text() == "a\n1\n"
     manifest = json.loads((reference / "manifest.json").read_text())
-    assert manifest["files"] == {"tables/table1.csv": sha256_file(made / "table1.csv")}
+    assert manifest["files"] == {
+        "tables/table1.csv": sha256_file(made / "table1.csv"),
+        "table1.md": sha256_file(reference / "table1.md"),
+    }
     measured = manifest["measurements"][str(made / "quality.json")]
     assert measured == {"sha256": sha256_file(made / "quality.json"), "provenance": ORIGIN}
     assert (manifest["experiment"], manifest["config"]) == ("toy", {"seeds": [0]})
@@ -46,4 +53,5 @@ def test_a_copy_and_the_manifest_tell_what_they_are(made, device):
 def test_what_was_made_on_another_device_is_refused_and_nothing_copied(made):
     with pytest.raises(UserError, match="quality.json was drawn on NVIDIA H100"):
         kept(made, "cpu")
-    assert not (made / "reference").exists()
+    assert not (made / "reference/cpu/tables").exists()
+    assert not (made / "reference/cpu/manifest.json").exists()
