@@ -54,8 +54,8 @@ def test_everything_promised_is_there(finished):
     assert page.count("data:image/png;base64,") == 10
     assert "Quality and speed: tiny" in page
     figures = sorted(path.name for path in (results / "figures/tiny").iterdir())
-    names = ["front", "nearest", "quality_speed", "sample_size", "samples", "sweeps", "training", "trajectory"]
-    names += ["inpainting", "class_editing"]
+    names = ["front", "nearest", "quality_speed", "sample_size", "samples", "sweeps", "training"]
+    names += ["trajectory", "inpainting", "class_editing"]
     assert figures == sorted(f"{name}.{suffix}" for name in names for suffix in ("png", "pdf"))
     assert not list(results.rglob("*.resume.pt"))
 
