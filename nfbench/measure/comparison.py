@@ -27,8 +27,8 @@ from nfbench.measure.quality import (
 )
 from nfbench.student import as_json
 
-# Shares of n at which the distance is measured too, beside n and its half. Much smaller parts would leave the
-# covariance of 1280 features without most of its rank.
+# What n is divided by for smaller parts, beside its half: much smaller ones would leave the covariance of
+# 1280 features without most of its rank.
 PARTS = (8, 4)
 
 

@@ -90,10 +90,8 @@ def by_size(
 
 def _distance_of_parts(features: np.ndarray, reference: Statistics) -> Callable[[np.ndarray], float]:
     """Return the Frechet distance as a function of the rows that are taken; see `halves`."""
-    values, axes = np.linalg.eigh(reference.sigma)
-    root = (axes * np.sqrt(values.clip(min=0))) @ axes.T
     centred = features.astype(np.float64) - reference.mu
-    projected = centred @ root
+    projected = centred @ reference.root
     trace = float(np.trace(reference.sigma))
     return lambda part: _frechet(centred[part], projected[part], trace)
 

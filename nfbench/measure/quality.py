@@ -6,6 +6,7 @@ features.
 
 import zipfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,12 @@ class Statistics:
     def dim(self) -> int:
         """Number of features."""
         return len(self.mu)
+
+    @cached_property
+    def root(self) -> np.ndarray:
+        """Symmetric square root of the covariance, (dim, dim)."""
+        values, axes = np.linalg.eigh(self.sigma)
+        return (axes * np.sqrt(values.clip(min=0))) @ axes.T
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from nfbench.report.speedups import label, method_of
 from nfbench.report.style import PAGE_WIDTH, series
 from nfbench.sample.sampler import entry
 
-ALIKE = 0.02  # relative difference of two distances below which two samplers are one curve
+ALIKE = 1e-3  # relative difference of two distances up to which the same images were drawn, but for rounding
 
 
 def quality_against_speed(rows: pd.DataFrame, spaces: dict[str, str]) -> Figure:
@@ -84,9 +84,9 @@ def quality_against_size(
 ) -> Figure:
     """Draw the Frechet distance against one over the number of samples, one panel a feature space.
 
-    A sampler whose distances are those of an earlier one, to two per cent in every space, is left out: the
-    exact inverses draw the same images. Where the distance could be extrapolated, an open marker at 0 shows
-    it with its interval; see `nfbench.measure.intervals.frechet_at_infinity`.
+    A sampler whose distances are those of an earlier one, to a thousandth in every space and at every seed,
+    is left out: the exact inverses draw the same images. Where the distance could be extrapolated, an open
+    marker at 0 shows it with its interval; see `nfbench.measure.intervals.frechet_at_infinity`.
 
     Args:
         quality: what was measured of each sampler and each floor, one a seed.
