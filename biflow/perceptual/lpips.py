@@ -2,8 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch_fidelity.sample_similarity_lpips import URL_VGG16_LPIPS
-from torchvision.models import VGG16_Weights, vgg16
 
 from biflow.perceptual.features import FeatureDistance, Inputs, Tapped
 from biflow.perceptual.weights import find_weights, read_weights
@@ -38,6 +36,10 @@ def load() -> FeatureDistance:
     Raises:
         UserError: one of them is missing or corrupt.
     """
+    # not at the top: every training would wait seconds for packages that few use
+    from torch_fidelity.sample_similarity_lpips import URL_VGG16_LPIPS
+    from torchvision.models import VGG16_Weights, vgg16
+
     paths = [find_weights(url, NAME) for url in (URL_VGG16_LPIPS, VGG16_Weights.IMAGENET1K_V1.url)]
     linear, published = map(read_weights, paths)
     try:

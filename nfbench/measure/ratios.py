@@ -3,6 +3,8 @@
     pytest tests/speed/test_inverse_ratios.py --benchmark-only --benchmark-json=ratios.json
     python -m nfbench.measure.ratios ratios.json --out ratios.md
 
+    pytest tests/speed/test_training_ratios.py --benchmark-only --device auto --benchmark-json=training.json
+
 Knows no contestant: their names, and which of them are divided, are in the file.
 """
 
@@ -22,6 +24,7 @@ from nfbench.measure.speed import is_busy
 
 SUITE = "tests/speed/test_inverse_ratios.py"
 QUARTILES = ("q1", "median", "q3")
+TOLD_OF_TRAINING = {"images_per_second": ("images/s", "{:.0f}"), "utilisation": ("utilisation", "{:.2f}")}
 
 
 class Interleaved:
@@ -126,19 +129,25 @@ def _positive(value: Any) -> float:
 def ratio_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return rows of `read_ratios` as Markdown, one table for each set of contestants.
 
-    Times are medians in milliseconds a call, ratios medians over rounds with their quartiles.
+    Times are medians in milliseconds a call, ratios medians over rounds with their quartiles. Steps of
+    training tell their model, images a second and utilisation too.
     """
     tables: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
-        tables.setdefault((*row["milliseconds"], *row["ratios"]), []).append(row)
+        told = [name for name in TOLD_OF_TRAINING if name in row]
+        tables.setdefault((*row["milliseconds"], *row["ratios"], *told), []).append(row)
     return "\n\n".join(_table(group) for group in tables.values()) + "\n"
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     times = [f"{name} ms" for name in rows[0]["milliseconds"]]
     ratios = [f"{pair} (quartiles)" for pair in rows[0]["ratios"]]
-    lines = [["T", "batch", "guidance", *times, *ratios, "machine"]]
-    lines.append(["---:"] * (len(lines[0]) - 1) + ["---"])
+    more = [
+        f"{name} {title}" for told, (title, _) in TOLD_OF_TRAINING.items() for name in rows[0].get(told, {})
+    ]
+    model = ["model"] if "trained" in rows[0] else []
+    lines = [[*model, "T", "batch", "guidance", *times, *ratios, *more, "machine"]]
+    lines.append(["---"] * len(model) + ["---:"] * (len(lines[0]) - len(model) - 1) + ["---"])
     lines += [_cells(row) for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{_origin(rows)}"
 
@@ -147,7 +156,14 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     times = [f"{value:.2f}" if value < 100 else f"{value:.0f}" for value in row["milliseconds"].values()]
     ratios = [f"{r['median']:.2f} ({r['q1']:.2f} to {r['q3']:.2f})" for r in row["ratios"].values()]
     machine = ("busy" if row["busy"] else "quiet") + ("" if row["warm_up_stable"] else ", not warm")
-    return [str(row["tokens"]), str(row["batch_size"]), f"{row['guidance']:g}", *times, *ratios, machine]
+    more = [
+        form.format(value)
+        for told, (_, form) in TOLD_OF_TRAINING.items()
+        for value in row.get(told, {}).values()
+    ]
+    cell = [str(row["tokens"]), str(row["batch_size"]), f"{row['guidance']:g}"]
+    model = [row["trained"]] if "trained" in row else []
+    return [*model, *cell, *times, *ratios, *more, machine]
 
 
 def _origin(rows: Sequence[Mapping[str, Any]]) -> str:

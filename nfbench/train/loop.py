@@ -112,9 +112,9 @@ class Trainer:
             until = min(
                 self.config.steps, *(first - first % n + n for n in (CHECK_EVERY, self.config.evaluate_every))
             )
-            self._losses.append(self._advance())
+            self._losses.append(self.advance())
             while self.step < until and not notice.given:
-                self._losses.append(self._advance())
+                self._losses.append(self.advance())
             self._check()  # reads a loss, so the time below covers finished work
             self.seconds += time.perf_counter() - started
             rate = (self.step - first) * self.batches.batch_size / (time.perf_counter() - started)
@@ -131,7 +131,7 @@ class Trainer:
                 self._save()
                 saved = now
 
-    def _advance(self) -> Tensor:
+    def advance(self) -> Tensor:
         """Make one step; return its loss, still on the device."""
         factor = learning_rate_factor(self.step, self.config)
         for optimiser, rates in zip(self.optimisers, self.base_rates, strict=True):

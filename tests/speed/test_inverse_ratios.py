@@ -9,7 +9,6 @@ One cell alone: test_inverse_ratios.py::test_exact_inverses[T49-batch1-guidance0
 """
 
 import itertools
-import os
 import sys
 from collections.abc import Iterable
 from functools import partial
@@ -21,13 +20,11 @@ import torch
 
 from baselines import TarFlow, load_flow
 from nfbench.files import sha256_file
-from nfbench.measure.ratios import Interleaved, summary
-from nfbench.measure.speed import rounds_within, timed, warm_up, watch_others
-from nfbench.provenance import commit
 
 sys.path.insert(0, str(Path(__file__).parent))  # of the modules beside this one, which are in no package
 
 from contestants import Contestant, exact_inverses, inputs, jacobi_inverses, random_flow
+from rounds import not_asked_for, time_in_rounds
 
 IMAGE_SIZES = {49: 14, 64: 16, 196: 28}  # pixels, by number of tokens of 2 x 2 pixels
 GUIDANCE = (0.0, 1.0)
@@ -36,13 +33,9 @@ JACOBI_PAIRS = (("jacobi", "static"), ("batch-wide", "static"), ("jacobi", "batc
 
 
 def why_not(config: pytest.Config, trained: bool) -> str | None:
-    """Return why nothing is measured, None where it is.
-
-    A run of the whole of tests/speed leaves the ratios out: its JSON has a sampler a row.
-    """
-    name = Path(__file__).name
-    if not config.getoption("benchmark_only") or not any(name in word for word in config.args):
-        return f"ratios are measured with: pytest tests/speed/{name} --benchmark-only"
+    """Return why nothing is measured, None where it is."""
+    if (reason := not_asked_for(config, __file__)) is not None:
+        return reason
     if trained and config.getoption("--forward-checkpoint") is None:
         return "the number of sweeps depends on the weights: give a trained flow as --forward-checkpoint"
     return None
@@ -71,34 +64,10 @@ def measure(
     config: pytest.Config,
     device: str,
 ) -> None:
-    """Time all contestants in rounds and leave their medians and ratios in the benchmark's extra_info.
-
-    Args:
-        arguments: (z, y, guidance) of every call.
-    """
-    load_average = os.getloadavg()[0]
-    max_seconds = config.getoption("--max-seconds")
+    """Time all contestants' sampling; `arguments` are (z, y, guidance) of every call."""
     calls = {name: partial(each.sample, *arguments) for name, each in contestants.items()}
-    warm = [warm_up(call, device, max_seconds=max_seconds / 2 / len(calls)) for call in calls.values()]
-    seconds = sum(each.seconds for each in warm)
-    rounds = rounds_within(seconds, max_seconds, config.getoption("--min-rounds"))
-    interleaved = Interleaved({name: timed(call, device) for name, call in calls.items()}, seed=0)
-    with watch_others() as others:
-        benchmark.pedantic(interleaved.round, rounds=rounds, iterations=1)
-
-    benchmark.extra_info.update(
-        summary(interleaved.seconds, pairs),
-        batch_size=len(arguments[0]),
-        guidance=arguments[2],
-        commit=commit(),
-        device=device,
-        threads=torch.get_num_threads(),
-        torch=torch.__version__,
-        load_average=load_average,
-        other_cores=others.cores,
-        warm_up_calls=sum(each.calls for each in warm),
-        warm_up_stable=all(each.stable for each in warm),
-    )
+    z, _, guidance = arguments
+    time_in_rounds(benchmark, calls, pairs, config, device, batch_size=len(z), guidance=guidance)
 
 
 def test_exact_inverses(

@@ -60,6 +60,22 @@ def test_a_cell_of_ratios_becomes_a_row_and_jacobi_asks_for_a_trained_flow(tmp_p
     assert "| 49 | 2 | 1 | " in ratio_table([row])
 
 
+def test_a_cell_of_training_becomes_a_row_with_its_throughput_and_utilisation(tmp_path: Path):
+    out, suite = tmp_path / "ratios.json", "tests/speed/test_training_ratios.py"
+    short = ["--max-seconds", "0.2", "--min-rounds", "2", f"--benchmark-json={out}"]
+    done = run_suite("--benchmark-only", *short, cells=[f"{suite}::test_training_steps[fashion14-biflow]"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = read_ratios(out)
+    contestants = ["published", "adamw", "muon"]
+    assert list(row["ratios"]) == ["published/adamw", "published/muon"]
+    for name in contestants:
+        seconds = row["milliseconds"][name] / 1e3
+        assert row["images_per_second"][name] == pytest.approx(row["batch_size"] / seconds)
+        assert 0 < row["utilisation"][name] < 2
+    assert row["flops_per_image"] > 1e6
+    assert "| fashion14, biflow | 49 | 32 | 0 | " in ratio_table([row])
+
+
 def test_a_process_of_the_protocol_times_weighs_and_says_what_is_missing(tmp_path: Path):
     out, suite = tmp_path / "run.json", "tests/speed/test_protocol.py"
     sizes = ["--batch-size", "2", "--batch-size", "1", "--max-seconds", "0.05", "--min-rounds", "2"]

@@ -186,6 +186,7 @@ rule measure_ratios:
             "tests/speed/conftest.py",
             "tests/speed/contestants.py",
             "tests/speed/published_loop.py",
+            "tests/speed/rounds.py",
             "tests/speed/test_inverse_ratios.py",
         ),
     output:

@@ -112,7 +112,7 @@ def test_the_result_is_the_moving_average():
     run = trainer(dataclasses.replace(CONFIG, steps=2, evaluate_every=1))
     weights, average = run.model[1].weight, None
     for step in range(2):
-        run._advance()
+        run.advance()
         new = weights.detach().clone()
         average = new if step == 0 else 0.9 * average + 0.1 * new
     torch.testing.assert_close(run.average.module[1].weight, average)
