@@ -60,26 +60,34 @@ def own_tables():
 
 
 def reference_tables():
-    """Return the committed tables that claims may be read from."""
+    """Return the committed tables that claims may be read from, those of the experiment's own images first."""
     names = ("table*.csv", "editing.csv", "speed.csv", "ratios.md")
-    return hashes(library(*(f"results/reference/*/{name}" for name in names)))
+    tables = hashes(library(*(f"results/reference/*/{name}" for name in names)))
+    family = config["experiment"].split("-")[0]
+    return dict(sorted(tables.items(), key=lambda item: not Path(item[0]).parent.name.startswith(family)))
+
+
+def kept(experiment, name):
+    """Return an experiment's committed files of that name, one for each device, none of longer-named experiments."""
+    folders = sorted((ROOT / "results/reference").glob(f"{experiment}-*"))
+    return [f / name for f in folders if "-" not in f.name.removeprefix(f"{experiment}-")]
 
 
 def page_extras():
     """Return {what: file} of the results on request that are there: the reader's own, else the committed ones."""
-    results, kept = Path("results"), ROOT / "results/reference"
+    results = Path("results")
     places = {
-        "table2": [results / "table2.csv", *kept.glob(f"{ABLATED}-*/table2.csv")],
-        "table3": [results / "table3.csv", *kept.glob(f"{ABLATED}-*/table3.csv")],
+        "table2": [results / "table2.csv", *kept(ABLATED, "table2.csv")],
+        "table3": [results / "table3.csv", *kept(ABLATED, "table3.csv")],
         "guidance": [
             results / f"figures/{ABLATED}/guidance.png",
-            *kept.glob(f"{ABLATED}-*/guidance.png"),
+            *kept(ABLATED, "guidance.png"),
         ],
         "editing": [
             results / f"{ABLATED}/report/editing.csv",
-            *kept.glob(f"{ABLATED}-*/editing.csv"),
+            *kept(ABLATED, "editing.csv"),
         ],
-        "budget": [results / f"figures/{BUDGETED}/budget.png", *kept.glob(f"{BUDGETED}-*/budget.png")],
+        "budget": [results / f"figures/{BUDGETED}/budget.png", *kept(BUDGETED, "budget.png")],
     }
     if ABLATED in JOINED:  # they are among what every run makes
         places["guidance"] = places["editing"] = []
