@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.special import stdtrit  # scipy.stats takes longer to import than most jobs to measure
+from scipy.special import stdtrit  # scipy.stats would cost every job a second or two
 
 LEVEL = 0.95  # of every interval that the benchmark prints
 

@@ -36,7 +36,7 @@ def load() -> FeatureDistance:
     Raises:
         UserError: one of them is missing or corrupt.
     """
-    # not at the top: every training would wait seconds for packages that few use
+    # not at the top: every training would import torchvision, and few use it
     from torch_fidelity.sample_similarity_lpips import URL_VGG16_LPIPS
     from torchvision.models import VGG16_Weights, vgg16
 

@@ -63,12 +63,12 @@ def reference_tables():
     """Return the committed tables that claims may be read from, those of the experiment's own images first."""
     names = ("table*.csv", "editing.csv", "speed.csv", "ratios.md")
     tables = hashes(library(*(f"results/reference/*/{name}" for name in names)))
-    family = config["experiment"].split("-")[0]
-    return dict(sorted(tables.items(), key=lambda item: not Path(item[0]).parent.name.startswith(family)))
+    images = config["experiment"].split("-")[0]
+    return dict(sorted(tables.items(), key=lambda item: Path(item[0]).parent.name.split("-")[0] != images))
 
 
 def kept(experiment, name):
-    """Return an experiment's committed files of that name, one for each device, none of longer-named experiments."""
+    """Return an experiment's committed files of that name, by device; `a-b-cpu` is none of experiment `a`."""
     folders = sorted((ROOT / "results/reference").glob(f"{experiment}-*"))
     return [f / name for f in folders if "-" not in f.name.removeprefix(f"{experiment}-")]
 
