@@ -18,7 +18,7 @@ from biflow.objectives import mse, trajectory
 from biflow.perceptual import load_perceptual, seen_spaces
 from nfbench.config import ReverseConfig, StudentConfig
 from nfbench.data.datasets import Dataset
-from nfbench.train.loop import Evaluate, Loss
+from nfbench.train.loop import Evaluate, Loss, Phases
 
 
 class Recipe(ABC):
@@ -35,7 +35,7 @@ class Recipe(ABC):
         """Return a fresh model beside the flow, on its device, calibrated on training images."""
 
     @abstractmethod
-    def loss(self, config: Any, flow: TarFlow, classifier: str | Path | None = None) -> Loss:
+    def loss(self, config: Any, flow: TarFlow, classifier: str | Path | None = None) -> Loss | Phases:
         """Return what is minimised; where a label is dropped, the flow's path goes without too.
 
         Args:
@@ -77,12 +77,14 @@ class ReverseRecipe(Recipe):
         training.calibrate(model, flow, data, seed)
         return model
 
-    def loss(self, config: ReverseConfig, flow: TarFlow, classifier: str | Path | None = None) -> Loss:
-        distances = load_perceptual(config.perceptual, flow.var.device, classifier)
+    def loss(
+        self, config: ReverseConfig, flow: TarFlow, classifier: str | Path | None = None
+    ) -> Loss | Phases:
+        distances = load_perceptual({**config.perceptual, **config.energy}, flow.var.device, classifier)
         return training.reverse_loss(self.method, flow, config, distances)
 
     def seen_spaces(self, config: ReverseConfig) -> list[str]:
-        return seen_spaces(config.perceptual)
+        return seen_spaces({**config.perceptual, **config.energy})
 
     def validation_measure(self, flow: TarFlow, data: Dataset) -> Evaluate:
         return training.validation_measure(flow, data)

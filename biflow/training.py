@@ -8,16 +8,19 @@ from torch import Tensor, nn
 
 from baselines.tarflow.model import TarFlow
 from baselines.tarflow.training import add_noise, drop_labels
+from biflow.energy import prior_energy
 from biflow.guidance import draw_scales
 from biflow.methods import METHODS
 from biflow.model import ReverseModel, ReverseSpec
 from biflow.objectives import Terms, Trajectory, mse, targets, trajectory
+from biflow.perceptual.features import FeatureDistance
 from biflow.sizes import matched_spec, sampling_parameters
 from nfbench.config import ReverseConfig
 from nfbench.data.datasets import Dataset
 from nfbench.data.noise import latent_noise
 from nfbench.data.pixels import to_float
 from nfbench.errors import UserError
+from nfbench.train.loop import Loss, Phases
 
 CALIBRATION_IMAGES = 2000
 VALIDATION_IMAGES = 1000
@@ -94,14 +97,16 @@ def reverse_loss(
     method: str,
     flow: TarFlow,
     config: ReverseConfig,
-    distances: Mapping[str, Callable[[Tensor, Tensor], Tensor]] | None = None,
-) -> Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]:
+    distances: Mapping[str, FeatureDistance] | None = None,
+) -> Loss | Phases:
     """Return the training loss of a method; where a label is dropped, the flow's path goes without too.
+
+    With `energy`, the steps from its beginning on have an energy distance beside, see `biflow.energy`.
 
     Args:
         method: a key of `biflow.methods.METHODS`.
         flow: the frozen flow.
-        config: of the reverse model; `perceptual` holds the distances' weights.
+        config: of the reverse model; `perceptual` and `energy` hold the distances' weights.
         distances: the perceptual distances that the config names, from `biflow.perceptual.load_perceptual`.
 
     Raises:
@@ -109,22 +114,38 @@ def reverse_loss(
         ValueError: a distance that the config names is not given.
     """
     _check_guidance(config, flow, method)
-    missing = sorted(set(config.perceptual) - set(distances or {}))
+    missing = sorted({*config.perceptual, *config.energy} - set(distances or {}))
     if missing:
         raise ValueError(f"the loss needs the perceptual distances {missing}")
     objective = METHODS[method].objective
     weighed = tuple((distances[name], weight) for name, weight in config.perceptual.items())
     terms = Terms(config.adaptive_weight, weighed)
+    energies = tuple((distances[name], weight) for name, weight in config.energy.items())
 
-    def loss(model: ReverseModel, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+    def follow(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Trajectory, Tensor]:
         x, noisy = add_noise(images, flow.spec.sigma, generator)
         y = drop_labels(labels, config.label_drop, generator)
-        path = trajectory(flow, x, noisy, y)
+        return trajectory(flow, x, noisy, y), y
+
+    def match(model: ReverseModel, path: Trajectory, y: Tensor, generator: torch.Generator) -> Tensor:
         if not config.guidance_max:
             return objective(model, path, y, terms)
         return objective(model, path, y, terms, draw_scales(y, config.guidance_max, generator))
 
-    return loss
+    def loss(model: ReverseModel, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        path, y = follow(images, labels, generator)
+        return match(model, path, y, generator)
+
+    def with_energy(
+        model: ReverseModel, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        path, y = follow(images, labels, generator)
+        total = match(model, path, y, generator)
+        return total + prior_energy(model, path.clean, y, energies, generator)
+
+    if not energies:
+        return loss
+    return Phases(loss, with_energy, round(config.energy_from * config.training.steps))
 
 
 @torch.no_grad()

@@ -66,6 +66,8 @@ class ReverseConfig:
     denoising: str = "learned"
     adaptive_weight: bool = False
     perceptual: dict[str, float] = field(default_factory=dict)
+    energy: dict[str, float] = field(default_factory=dict)
+    energy_from: float = 0.8
     conditioning: str = "added"
     guidance_max: float = 0.0
 

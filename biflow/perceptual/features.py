@@ -94,15 +94,21 @@ class FeatureDistance(nn.Module):
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Compare images (B, c, H, W), nominally in [-1, 1]; return each one's distance, (B,)."""
-        with torch.autocast(prediction.device.type, enabled=False):
-            with torch.no_grad():
-                wanted = [_unit(stage) for stage in self._activations(target)]
-            found = [_unit(stage) for stage in self._activations(prediction)]
-            squares = [(a - b).square() for a, b in zip(found, wanted, strict=True)]
-            if len(self.channel_weights):
-                pairs = zip(self.channel_weights, squares, strict=True)
-                return sum((weight[:, None] * square).sum(dim=1).mean(dim=1) for weight, square in pairs)
-            return sum(square.sum(dim=1).mean(dim=1) for square in squares) / len(squares)
+        with torch.no_grad():
+            wanted = self.features(target)
+        return (self.features(prediction) - wanted).square().sum(dim=1)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return points (B, F) whose squared Euclidean distances are the images' distances."""
+        with torch.autocast(images.device.type, enabled=False):
+            stages = [_unit(stage) for stage in self._activations(images)]
+            even = [stages[0].new_tensor([1 / len(stages)])] * len(stages)
+            weights = list(self.channel_weights) or even
+            scaled = [
+                (weight[:, None] / stage.shape[2]).sqrt() * stage
+                for weight, stage in zip(weights, stages, strict=True)
+            ]
+            return torch.cat([stage.flatten(1) for stage in scaled], dim=1)
 
     def _activations(self, images: Tensor) -> list[Tensor]:
         return self.network(self.inputs(images))

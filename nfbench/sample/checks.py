@@ -45,10 +45,16 @@ def _check_models(values: dict[str, Any], source: str | Path, vocabulary: Vocabu
                 f"{source}: 'head_dim' {head_dim} does not divide 'width' {model['width']} "
                 f"in '{name}'; change one of them."
             )
-        if model.get("perceptual") and model.get("denoising") == "none":
+        for key in ("perceptual", "energy"):
+            if model.get(key) and model.get("denoising") == "none":
+                raise UserError(
+                    f"{source}: '{name}.{key}' compares clean images; set '{name}.denoising' "
+                    "to 'learned' or leave it out."
+                )
+        if model.get("energy") and model["training"]["batch_size"] < 2:
             raise UserError(
-                f"{source}: '{name}.perceptual' compares clean images; set '{name}.denoising' "
-                "to 'learned' or leave it out."
+                f"{source}: '{name}.energy' compares the images of a batch with each other; set "
+                f"'{name}.training.batch_size' to 2 or more."
             )
     for sampler in values["sampling"]["samplers"]:
         if not vocabulary.is_learned(sampler):

@@ -22,6 +22,25 @@ from nfbench.train.optimisers import build_optimisers, learning_rate_factor
 Loss = Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]
 Evaluate = Callable[[nn.Module], dict[str, float]]
 
+
+@dataclass(frozen=True)
+class Phases:
+    """A loss that changes once on the way.
+
+    Attributes:
+        early: the loss of the first steps.
+        late: the loss from step `late_from` on.
+    """
+
+    early: Loss
+    late: Loss
+    late_from: int
+
+    def at(self, step: int) -> Loss:
+        """Return the loss of the step that follows `step` others."""
+        return self.late if step >= self.late_from else self.early
+
+
 CHECK_EVERY = 25  # steps between reads of the loss, each of which waits for a GPU
 SECONDS_BETWEEN_REPORTS = 10.0
 SECONDS_BETWEEN_SAVES = 60.0
@@ -49,7 +68,7 @@ class Trainer:
 
     Args:
         loss: (model, uint8 images, labels, generator) to a scalar; all its randomness comes from the
-            generator, which is seeded by (seed, step).
+            generator, which is seeded by (seed, step). Or two of them, one after the other.
         compile: "auto" or "never", see `nfbench.compiling.compiling_pays`.
         evaluate: measures of the averaged model on validation data, made every `evaluate_every` steps.
         resume: where the unfinished state is kept; removed by the caller once the result is written.
@@ -60,7 +79,7 @@ class Trainer:
     def __init__(
         self,
         model: nn.Module,
-        loss: Loss,
+        loss: Loss | Phases,
         batches: ResidentBatches,
         config: TrainingConfig,
         *,
@@ -140,7 +159,7 @@ class Trainer:
         generator = torch.Generator(self.device).manual_seed(self.seed * 1_000_003 + self.step)
         images, labels = self.batches.at(self.step)
         with autocast(self.device, self.precision):
-            loss = self.loss(self.model, images, labels, generator)
+            loss = self._loss_now()(self.model, images, labels, generator)
         loss.backward()
         if self.config.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
@@ -150,6 +169,9 @@ class Trainer:
         self.average.update_parameters(self.model)
         self.step += 1
         return loss.detach()
+
+    def _loss_now(self) -> Loss:
+        return self.loss.at(self.step) if isinstance(self.loss, Phases) else self.loss
 
     def _check(self) -> None:
         if not torch.isfinite(torch.stack(self._losses)).all():

@@ -14,7 +14,7 @@ from nfbench.data.datasets import Dataset
 from nfbench.device import resolve_device, resolve_precision
 from nfbench.provenance import config_hash
 from nfbench.train.batches import ResidentBatches
-from nfbench.train.loop import Loss, Trained, Trainer
+from nfbench.train.loop import Loss, Phases, Trained, Trainer
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Place:
 @contextmanager
 def training(
     model: nn.Module,
-    loss: Loss,
+    loss: Loss | Phases,
     data: Dataset,
     config: TrainingConfig,
     *,

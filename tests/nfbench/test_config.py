@@ -134,6 +134,7 @@ def test_the_schema_s_options_of_a_reverse_model_are_those_that_it_takes():
     assert options["normalisation"]["enum"] == list(typing.get_args(model.Normalisation))
     assert options["denoising"]["enum"] == list(typing.get_args(model.Denoising))
     assert list(options["perceptual"]["properties"]) == list(PERCEPTUAL)
+    assert list(options["energy"]["properties"]) == list(PERCEPTUAL)
     assert options["conditioning"]["enum"] == list(typing.get_args(model.Conditioning))
     student = schema_of("reverse", "farmer")["properties"]
     assert student["normalisation"]["enum"] == list(typing.get_args(farmer.Normalisation))

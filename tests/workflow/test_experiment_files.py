@@ -40,11 +40,12 @@ def test_a_bad_experiment_file_is_refused_in_one_sentence(tmp_path, change, sent
     assert not (tmp_path / "results").exists()
 
 
-def test_only_a_loss_that_compares_its_features_waits_for_the_classifier(tmp_path):
+@pytest.mark.parametrize("term", ["perceptual", "energy"])
+def test_only_a_loss_that_compares_its_features_waits_for_the_classifier(tmp_path, term):
     target = "results/tiny/reverse/biflow/seed0.safetensors"
     without = snakemake(tmp_path, "-n", target)
     values = yaml.safe_load(TINY.read_text())
-    values["reverse"]["biflow"]["perceptual"] = {"classifier": 0.4, "effnet": 0.1}
+    values["reverse"]["biflow"][term] = {"classifier": 0.4, "effnet": 0.1}
     config = tmp_path / "tiny.yaml"
     config.write_text(yaml.safe_dump(values))
     waiting = snakemake(tmp_path, "-n", target, config=config)

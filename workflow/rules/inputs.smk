@@ -129,9 +129,8 @@ def references_of(wildcards):
 
 def classifier_of_loss(wildcards):
     """Return the domain classifier where a reverse model's loss compares its features; others need none."""
-    if "classifier" not in EXPERIMENTS[wildcards.experiment]["reverse"][wildcards.method].get(
-        "perceptual", {}
-    ):
+    model = EXPERIMENTS[wildcards.experiment]["reverse"][wildcards.method]
+    if not any("classifier" in model.get(key, {}) for key in ("perceptual", "energy")):
         return []
     return f"results/{wildcards.experiment}/measure/classifier.safetensors"
 

@@ -9,7 +9,7 @@ rule train_reverse:
                 *(
                     f"biflow/{name}.py"
                     for name in (
-                        *("distances", "guidance", "layers", "methods", "model", "objectives"),
+                        *("distances", "energy", "guidance", "layers", "methods", "model", "objectives"),
                         *("recipes", "training"),
                     )
                 ),

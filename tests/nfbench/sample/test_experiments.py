@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CONFIG = ROOT / "config"
 TINY = yaml.safe_load((CONFIG / "tiny.yaml").read_text())
 BIFLOW = TINY["reverse"]["biflow"]
+ONE_IMAGE = BIFLOW["training"] | {"batch_size": 1}
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,14 @@ def test_the_order_of_keys_changes_nothing(vocabulary):
         (
             {"reverse": {"biflow": BIFLOW | {"denoising": "none", "perceptual": {"classifier": 0.4}}}},
             "'reverse.biflow.perceptual' compares clean images",
+        ),
+        (
+            {"reverse": {"biflow": BIFLOW | {"denoising": "none", "energy": {"classifier": 30.0}}}},
+            "'reverse.biflow.energy' compares clean images",
+        ),
+        (
+            {"reverse": {"biflow": BIFLOW | {"training": ONE_IMAGE, "energy": {"classifier": 30.0}}}},
+            "set 'reverse.biflow.training.batch_size' to 2 or more",
         ),
         (
             {

@@ -14,7 +14,7 @@ from nfbench.config import TrainingConfig
 from nfbench.data.datasets import Dataset
 from nfbench.errors import UserError
 from nfbench.train.batches import ResidentBatches
-from nfbench.train.loop import CHECK_EVERY, Trainer
+from nfbench.train.loop import CHECK_EVERY, Phases, Trainer
 from nfbench.train.optimisers import build_optimisers, learning_rate_factor
 
 CPU = torch.device("cpu")
@@ -122,6 +122,17 @@ def test_without_averaging_the_result_is_the_last_weights():
     run = trainer(dataclasses.replace(CONFIG, ema=0.0))
     trained = run.run()
     assert torch.equal(trained.model[1].weight, run.model[1].weight)
+
+
+def test_a_loss_of_two_phases_changes_at_its_step():
+    config = dataclasses.replace(CONFIG, steps=10, evaluate_every=1)
+
+    def double(*batch):
+        return 2 * toy_loss(*batch)
+
+    one = trainer(config).run().curve
+    two = trainer(config, loss=Phases(toy_loss, double, late_from=6)).run().curve
+    assert [b["loss"] / a["loss"] for a, b in zip(one[:7], two[:7], strict=True)] == [1.0] * 6 + [2.0]
 
 
 def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(tmp_path, monkeypatch):
