@@ -64,13 +64,14 @@ def read_curve(path: str | Path) -> pd.DataFrame:
 
 
 def budget_table(
-    forward: str | Path, arms: Sequence[str | Path], spaces: Sequence[str]
+    forward: str | Path, arms: Sequence[str | Path], floor: str | Path, spaces: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[dict[str, Any]]]:
     """Join the curves, and tell when each arm passes the exact inverse, and half of its distance.
 
     Args:
         forward: curve of the flow trained on by itself, see `write_curve`.
         arms: curves of the learned reverses.
+        floor: one row, of as many real images.
         spaces: feature spaces to tell it in.
 
     Returns:
@@ -79,6 +80,7 @@ def budget_table(
     flow = read_curve(forward)
     flow["total_seconds"] = flow["seconds"]
     curves = pd.concat([read_curve(path) for path in arms], ignore_index=True)
+    real = read_curve(floor).iloc[0]
     rows = []
     for space in spaces:
         measure = f"fd_{space}"
@@ -96,6 +98,9 @@ def budget_table(
                     "distance": last,
                     "exact_at_equal_total": exact,
                     "ratio": last / exact,
+                    "floor": real[measure],
+                    "ratio_above_the_floor": (last - real[measure]) / (exact - real[measure]),
+                    "n_samples": real["n_samples"],
                     "seconds_until_below_the_exact_inverse": passed[arm],
                     "seconds_until_half_of_it": halved[arm],
                 }

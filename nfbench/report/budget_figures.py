@@ -1,6 +1,6 @@
 """The figure of the budget: quality against training time, arms against the exact inverse."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,16 +12,20 @@ from nfbench.report.figures import SPACE_TITLES, log_axis
 from nfbench.report.style import PAGE_WIDTH, series
 
 
-def budget_figure(arms: pd.DataFrame, flow: pd.DataFrame, spaces: Sequence[str]) -> Figure:
+def budget_figure(
+    arms: pd.DataFrame, flow: pd.DataFrame, spaces: Sequence[str], floors: Mapping[str, float]
+) -> Figure:
     """Draw the Frechet distance against the seconds of reverse training, one panel a feature space.
 
     Args:
         arms: rows of arm, seconds, total_seconds, seen_spaces and fd_{space}.
         flow: rows of seconds and fd_{space}: the flow trained on by itself, its exact inverse denoised.
+        floors: {fd_{space}: that of as many real images}.
     """
     figure, grid = plt.subplots(1, len(spaces), figsize=(PAGE_WIDTH, 2.8), squeeze=False)
     for axes, space in zip(grid[0], spaces, strict=True):
         against_time(axes, arms, flow, space)
+        axes.axhline(floors[f"fd_{space}"], color="0.6", linewidth=0.8, label="real images")
         axes.set_title(SPACE_TITLES[space])
     grid[0, 0].set_ylabel("Fréchet distance")
     figure.tight_layout()

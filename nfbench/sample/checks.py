@@ -8,6 +8,11 @@ from nfbench.errors import UserError, closest
 from nfbench.sample.contestant import contestant
 from nfbench.sample.vocabulary import Vocabulary
 
+BESIDE_ARMS = (
+    "forward",
+    "floor",
+)  # what else is measured beside the curves of a budget, in files of these names
+
 
 def check_experiment(values: dict[str, Any], source: str | Path, vocabulary: Vocabulary) -> None:
     """Refuse an experiment whose keys do not fit together.
@@ -130,6 +135,10 @@ def _check_guided_models(values: dict[str, Any], source: str | Path) -> None:
 def _check_budget(values: dict[str, Any], source: str | Path, vocabulary: Vocabulary) -> None:
     """Refuse curves of methods that the experiment does not describe, and changes that they do not take."""
     for name, arm in values.get("budget", {}).get("arms", {}).items():
+        if name in BESIDE_ARMS:
+            raise UserError(
+                f"{source}: 'budget.arms.{name}' has the name of what it is compared with; choose another."
+            )
         if arm["method"] not in values["reverse"]:
             raise UserError(f"{source}: 'budget.arms.{name}' needs the section 'reverse.{arm['method']}'.")
         base = values["reverse"][arm["method"]]

@@ -78,10 +78,39 @@ rule budget_reverse:
         "../scripts/budget_reverse.py"
 
 
+rule budget_floor:
+    """Measure as many real test images, which no curve can be expected to pass."""
+    input:
+        classifier=classifier_of,
+        references=references_of,
+        code=ancient(
+            library(
+                "nfbench/measure/budget.py",
+                "nfbench/measure/scores.py",
+                "nfbench/sample/floors.py",
+            )
+        ),
+    output:
+        "results/{experiment}/budget/floor.json",
+    log:
+        "results/{experiment}/logs/budget_floor.log",
+    conda:
+        "../../environment.yml"
+    params:
+        data=setting("data"),
+        n_samples=setting("budget", "n_samples"),
+        seed=first_seed,
+        device=setting("device"),
+        precision=setting("precision"),
+    script:
+        "../scripts/budget_floor.py"
+
+
 rule report_budget:
     """Join the curves, and say when each arm passes the exact inverse at equal time."""
     input:
         forward=f"results/{BUDGETED}/budget/forward.json",
+        floor=f"results/{BUDGETED}/budget/floor.json",
         arms=lambda w: expand(
             "results/{experiment}/budget/{arm}.json",
             experiment=BUDGETED,

@@ -63,7 +63,7 @@ rule keep_budget:
         measured=lambda w: expand(
             "results/{experiment}/budget/{arm}.json",
             experiment=w.experiment,
-            arm=["forward", *EXPERIMENTS[w.experiment]["budget"]["arms"]],
+            arm=["forward", "floor", *EXPERIMENTS[w.experiment]["budget"]["arms"]],
         ),
     output:
         files=[

@@ -12,12 +12,14 @@ from nfbench.trace.manifest import traced
 
 with job(snakemake.log[0]) as report:
     made, spaces = snakemake.output, list(snakemake.params.spaces)
-    files = {"forward": [snakemake.input.forward], "arms": list(snakemake.input.arms)}
-    flow, arms, rows = budget_table(*files["forward"], files["arms"], spaces)
+    read = snakemake.input
+    files = {"forward": [read.forward], "arms": list(read.arms), "floor": [read.floor]}
+    flow, arms, rows = budget_table(read.forward, read.arms, read.floor, spaces)
     write_csv(made.csv, pd.DataFrame(rows))
     write_csv(made.curves, pd.concat([flow, arms]))
     write_markdown(made.markdown, pd.DataFrame(rows))
-    save(budget_figure(arms, flow, spaces), made.png, made.pdf)
+    floors = {row["measure"]: row["floor"] for row in rows}
+    save(budget_figure(arms, flow, spaces, floors), made.png, made.pdf)
     write_json(made.origin, traced(made.csv, {"kind": "budget", "spaces": spaces, "files": files}, "results"))
     for row in rows:
         report(str(row))

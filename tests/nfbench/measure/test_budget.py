@@ -88,12 +88,14 @@ def test_the_table_tells_each_arm_against_the_flow_at_equal_total_time_and_marks
     write_curve(tmp_path / "flow.json", flow, place, arm="exact")
     write_curve(tmp_path / "arm.json", arm, place, arm="fast", seen_spaces="b")
     write_curve(tmp_path / "other.json", arm[:1], place, arm="seeing", seen_spaces="a b")
-    _, curves, rows = budget_table(
-        tmp_path / "flow.json", [tmp_path / "arm.json", tmp_path / "other.json"], ["a"]
-    )
+    write_curve(tmp_path / "floor.json", [{"fd_a": 30.0}], place, n_samples=130)
+    arms = [tmp_path / "arm.json", tmp_path / "other.json"]
+    _, curves, rows = budget_table(tmp_path / "flow.json", arms, tmp_path / "floor.json", ["a"])
     assert len(curves) == 3
     told = {row["arm"]: row for row in rows}
     assert told["fast"]["ratio"] == pytest.approx(90 / 200)
+    assert (told["fast"]["floor"], told["fast"]["n_samples"]) == (30.0, 130)
+    assert told["fast"]["ratio_above_the_floor"] == pytest.approx(60 / 170)
     assert told["fast"]["seconds_until_below_the_exact_inverse"] == 50
     assert told["fast"]["seconds_until_half_of_it"] == 100
     assert told["seeing"]["ratio"] == pytest.approx(240 / 300)

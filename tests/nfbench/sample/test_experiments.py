@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CONFIG = ROOT / "config"
 TINY = yaml.safe_load((CONFIG / "tiny.yaml").read_text())
 BIFLOW = TINY["reverse"]["biflow"]
+FLOW_TRAINING = TINY["forward"]["training"]
 ONE_IMAGE = BIFLOW["training"] | {"batch_size": 1}
 
 
@@ -81,6 +82,14 @@ def test_the_order_of_keys_changes_nothing(vocabulary):
         (
             {"reverse": {"biflow": BIFLOW | {"denoising": "none", "perceptual": {"classifier": 0.4}}}},
             "'reverse.biflow.perceptual' compares clean images",
+        ),
+        (
+            {"budget": {"forward": FLOW_TRAINING, "arms": {"floor": {"method": "biflow"}}}},
+            "'budget.arms.floor' has the name of what it is compared with",
+        ),
+        (
+            {"budget": {"forward": FLOW_TRAINING, "arms": {"plain": {"method": "biflow-plain"}}}},
+            "'budget.arms.plain' needs the section 'reverse.biflow-plain'",
         ),
         (
             {"reverse": {"biflow": BIFLOW | {"denoising": "none", "energy": {"classifier": 30.0}}}},

@@ -28,8 +28,10 @@ def budget(tmp_path):
     )
     row = {"seconds": 50.0, "total_seconds": 80.0, "fd_a": 20.0}
     write_curve(tmp_path / "arm.json", [row], place, arm="fast", seen_spaces="b")
-    files = {"forward": [str(tmp_path / "flow.json")], "arms": [str(tmp_path / "arm.json")]}
-    rows = pd.DataFrame(budget_table(*files["forward"], files["arms"], ["a"])[2])
+    write_curve(tmp_path / "floor.json", [{"fd_a": 1.0}], place, n_samples=130)
+    flow, arm, floor = (str(tmp_path / f"{name}.json") for name in ("flow", "arm", "floor"))
+    rows = pd.DataFrame(budget_table(flow, [arm], floor, ["a"])[2])
+    files = {"forward": [flow], "arms": [arm], "floor": [floor]}
     return rows, {"kind": "budget", "spaces": ["a"], "files": files}
 
 
