@@ -12,6 +12,7 @@ products of a plain step, of the same shapes and precision, take alone in the sa
 import itertools
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,9 +101,10 @@ def case_of(experiment: str, trained: str, device: torch.device) -> Case:
     recipe = RECIPES[trained]
     reverse = build(recipe.config, chosen["reverse"][trained])
     loss = recipe.loss(reverse, flow)
-    return Case(
-        lambda: recipe.make(reverse, flow, data, 0), loss, loss, reverse.training, data, spec.n_tokens
-    )
+    model = recipe.make(
+        reverse, flow, data, 0
+    )  # once: what its targets are divided by takes the flow longer than a step
+    return Case(lambda: deepcopy(model), loss, loss, reverse.training, data, spec.n_tokens)
 
 
 def test_training_steps(

@@ -16,15 +16,6 @@ from nfbench.report.tables import COLUMNS
 from tests.workflow.runner import TINY, command, rules_to_run, snakemake
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """Return a folder in which the tiny experiment has run from nothing."""
-    folder = tmp_path_factory.mktemp("workflow")
-    done = snakemake(folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
-
-
 def test_everything_promised_is_there(finished):
     results = finished / "results"
     rows = pd.read_csv(results / "table1.csv")
