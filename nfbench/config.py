@@ -191,10 +191,10 @@ class BudgetArm:
 
 @dataclass(frozen=True)
 class BudgetConfig:
-    """What training time buys: curves of learned reverses, and of the flow trained on by itself."""
+    """What training time buys: curves of learned reverses, and of the flow trained for longer by itself."""
 
     arms: dict[str, BudgetArm]
-    forward: TrainingConfig
+    forward_steps: list[int]
     n_samples: int = 2560
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 from torch import nn
 
 from nfbench.files import read_json, write_json
@@ -15,6 +16,9 @@ from nfbench.provenance import provenance
 from nfbench.sample.sample_set import SampleSet, draw, to_sample_set
 from nfbench.sample.sampler import Sampler
 from nfbench.train.resumable import Place
+
+EXACT = "sequential-static+denoise"  # what is drawn with from the flows
+ROUNDING = 1e-9  # relative, of seconds that are equal but for how they were added up
 
 
 def measure_while_training(
@@ -64,22 +68,28 @@ def read_curve(path: str | Path) -> pd.DataFrame:
 
 
 def budget_table(
-    forward: str | Path, arms: Sequence[str | Path], floor: str | Path, spaces: Sequence[str]
+    flows: Sequence[str | Path], arms: Sequence[str | Path], floor: str | Path, spaces: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[dict[str, Any]]]:
     """Join the curves, and tell when each arm passes the exact inverse, and half of its distance.
 
+    Steps of the flow are charged the same seconds everywhere, the mean over all its trainings: on a machine
+    whose clock is unsteady a line would else be shifted against the curves by the luck of one training.
+
     Args:
-        forward: curve of the flow trained on by itself, see `write_curve`.
-        arms: curves of the learned reverses.
+        flows: a row each, of flows at the end of their schedules, see `write_curve`: that of the learned
+            reverses, and longer trained ones.
+        arms: curves of the learned reverses, with the steps that their flow has trained for.
         floor: one row, of as many real images.
         spaces: feature spaces to tell it in.
 
     Returns:
-        The flow's rows, the arms' rows, and a row for each space and arm.
+        The flows' rows, the arms' rows, and a row for each space and arm.
     """
-    flow = read_curve(forward)
-    flow["total_seconds"] = flow["seconds"]
+    flow = pd.concat([read_curve(path) for path in flows], ignore_index=True).sort_values("step")
+    seconds_per_step = flow["seconds"].sum() / flow["step"].sum()
+    flow["total_seconds"] = flow["step"] * seconds_per_step
     curves = pd.concat([read_curve(path) for path in arms], ignore_index=True)
+    curves["total_seconds"] = curves["seconds"] + curves["flow_steps"] * seconds_per_step
     real = read_curve(floor).iloc[0]
     rows = []
     for space in spaces:
@@ -87,7 +97,7 @@ def budget_table(
         passed, halved = (crossings(curves, flow, measure, factor) for factor in (1.0, 0.5))
         for arm, curve in curves.groupby("arm", sort=False):
             last, total = curve[measure].iloc[-1], curve["total_seconds"].iloc[-1]
-            exact = np.interp(total, flow["seconds"], flow[measure])
+            exact = float(exact_at(total, flow, measure))
             rows.append(
                 {
                     "measure": measure,
@@ -108,6 +118,24 @@ def budget_table(
     return flow, curves, rows
 
 
+def exact_at(total_seconds: ArrayLike, flow: pd.DataFrame, measure: str) -> np.ndarray:
+    """Return the exact inverse's distance after so much training of its flow.
+
+    Between the flows that were measured it is a power law of the time, as losses are to a first
+    approximation; before the first and beyond the last nothing is known, and the value is NaN.
+
+    Args:
+        total_seconds: of any shape.
+        flow: rows of total_seconds and the measure.
+        measure: a column, e.g. fd_effnet.
+    """
+    line = flow.sort_values("total_seconds")
+    known, distance = (np.log(line[name].to_numpy(dtype=float)) for name in ("total_seconds", measure))
+    asked = np.log(np.asarray(total_seconds, dtype=float))
+    inside = (asked >= known[0] - ROUNDING) & (asked <= known[-1] + ROUNDING)
+    return np.where(inside, np.exp(np.interp(asked, known, distance)), np.nan)
+
+
 def crossings(
     curves: pd.DataFrame, flow: pd.DataFrame, measure: str, factor: float = 1.0
 ) -> dict[str, float | None]:
@@ -115,18 +143,16 @@ def crossings(
 
     Args:
         curves: rows of arm, seconds (of training the arm), total_seconds (and its flow), and the measure.
-        flow: rows of seconds and the measure, of the flow trained on by itself. Between its rows it is
-            interpolated, beyond its last it stays.
+        flow: see `exact_at`.
         measure: a column, e.g. fd_effnet.
 
     Returns:
         {arm: seconds of its own training, None where it never is}. Read off the curve's rows, so the true
         time lies between that row and the one before.
     """
-    line = flow.sort_values("seconds")
     found: dict[str, float | None] = {}
     for arm, rows in curves.groupby("arm", sort=False):
-        bar = factor * np.interp(rows["total_seconds"], line["seconds"], line[measure])
+        bar = factor * exact_at(rows["total_seconds"], flow, measure)
         below = rows.loc[rows[measure].to_numpy(dtype=float) <= bar, "seconds"]
         found[str(arm)] = None if below.empty else float(below.min())
     return found

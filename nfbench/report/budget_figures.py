@@ -8,6 +8,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nfbench.measure.budget import exact_at
 from nfbench.report.figures import SPACE_TITLES, log_axis
 from nfbench.report.style import PAGE_WIDTH, series
 
@@ -19,7 +20,7 @@ def budget_figure(
 
     Args:
         arms: rows of arm, seconds, total_seconds, seen_spaces and fd_{space}.
-        flow: rows of seconds and fd_{space}: the flow trained on by itself, its exact inverse denoised.
+        flow: rows of total_seconds and fd_{space}: flows at the end of their schedules, denoised.
         floors: {fd_{space}: that of as many real images}.
     """
     figure, grid = plt.subplots(1, len(spaces), figsize=(PAGE_WIDTH, 2.8), squeeze=False)
@@ -37,8 +38,9 @@ def budget_figure(
 def against_time(axes: Axes, arms: pd.DataFrame, flow: pd.DataFrame, space: str) -> None:
     """Draw one feature space; a dashed curve's loss has seen these features, and is no fair judge of it.
 
-    The exact inverse is drawn at the same total time: where an arm has trained s seconds, its flow has
-    trained on by itself for those s seconds. Below it, at half its distance, a dotted line.
+    The exact inverse is drawn at the same total time: where an arm has trained s seconds, a flow has
+    trained for those s seconds more than the arms' own. Squares mark the flows that were measured. Below
+    it, at half its distance, a dotted line.
     """
     measure, offset = f"fd_{space}", float((arms["total_seconds"] - arms["seconds"]).iloc[0])
     for index, (arm, rows) in enumerate(arms.groupby("arm", sort=False)):
@@ -52,10 +54,11 @@ def against_time(axes: Axes, arms: pd.DataFrame, flow: pd.DataFrame, space: str)
             **series(index),
         )
     seconds = np.linspace(0, arms["seconds"].max(), 200)
-    line = np.interp(seconds + offset, flow["seconds"], flow[measure])
-    axes.plot(
-        seconds, line, color="0.3", linewidth=1.6, label="exact inverse, denoised, at the same total time"
-    )
+    line = exact_at(seconds + offset, flow, measure)
+    label = "exact inverse, denoised, at the same total time"
+    axes.plot(seconds, line, color="0.3", linewidth=1.6, label=label)
+    measured = flow["total_seconds"] - offset
+    axes.plot(measured, flow[measure], "s", color="0.3", markersize=4, label="flows of that line")
     axes.plot(seconds, line / 2, color="0.3", linewidth=0.8, linestyle=":", label="half of it")
     axes.set_xlabel("seconds of reverse training")
     log_axis(axes.yaxis)

@@ -1,5 +1,6 @@
 """What is wrong with an experiment file beyond its schema: keys that must fit together."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,7 @@ from nfbench.errors import UserError, closest
 from nfbench.sample.contestant import contestant
 from nfbench.sample.vocabulary import Vocabulary
 
-BESIDE_ARMS = (
-    "forward",
-    "floor",
-)  # what else is measured beside the curves of a budget, in files of these names
+BESIDE_ARMS = re.compile(r"floor|forward(-\d+)?")  # files of these names lie beside the curves of a budget
 
 
 def check_experiment(values: dict[str, Any], source: str | Path, vocabulary: Vocabulary) -> None:
@@ -24,8 +22,9 @@ def check_experiment(values: dict[str, Any], source: str | Path, vocabulary: Voc
     Raises:
         UserError: one sentence that says what is wrong and what to change.
     """
-    _check_models(values, source, vocabulary)
+    _check_models(values, source)
     _check_guided_models(values, source)
+    _check_samplers(values, source, vocabulary)
     _check_ablations(values, source, vocabulary)
     _check_budget(values, source, vocabulary)
 
@@ -38,8 +37,8 @@ def check_name(experiment: str, path: str | Path) -> None:
         raise UserError(f"{path}: '{experiment}' is a folder of the results; choose another name.")
 
 
-def _check_models(values: dict[str, Any], source: str | Path, vocabulary: Vocabulary) -> None:
-    """Refuse models that cannot be built, and samplers whose model the experiment does not train."""
+def _check_models(values: dict[str, Any], source: str | Path) -> None:
+    """Refuse models that cannot be built, and losses that cannot be taken of their images."""
     models = {"forward": values["forward"]}
     models |= {f"reverse.{name}": model for name, model in values["reverse"].items()}
     for name, model in models.items():
@@ -61,6 +60,10 @@ def _check_models(values: dict[str, Any], source: str | Path, vocabulary: Vocabu
                 f"{source}: '{name}.energy' compares the images of a batch with each other; set "
                 f"'{name}.training.batch_size' to 2 or more."
             )
+
+
+def _check_samplers(values: dict[str, Any], source: str | Path, vocabulary: Vocabulary) -> None:
+    """Refuse samplers whose model the experiment does not train, or that its other sections do not suit."""
     for sampler in values["sampling"]["samplers"]:
         if not vocabulary.is_learned(sampler):
             continue
@@ -95,7 +98,10 @@ def _check_ablations(values: dict[str, Any], source: str | Path, vocabulary: Voc
         variant = ablations.variants[name]
         reverse = values["reverse"] | {ablations.base: values["reverse"][ablations.base] | variant.reverse}
         changed = values | {"reverse": reverse, "forward": values["forward"] | variant.forward}
-        check(changed, vocabulary.schema, f"config/ablations.yaml, variant '{name}'")
+        where = f"{source}, ablation '{name}'"
+        check(changed, vocabulary.schema, where)
+        _check_models(changed, where)
+        _check_guided_models(changed, where)
 
 
 def _check_sampling_guidance(values: dict[str, Any], method: str, source: str | Path) -> None:
@@ -134,15 +140,34 @@ def _check_guided_models(values: dict[str, Any], source: str | Path) -> None:
 
 def _check_budget(values: dict[str, Any], source: str | Path, vocabulary: Vocabulary) -> None:
     """Refuse curves of methods that the experiment does not describe, and changes that they do not take."""
-    for name, arm in values.get("budget", {}).get("arms", {}).items():
-        if name in BESIDE_ARMS:
+    budget, own = values.get("budget", {}), values["forward"]["training"]["steps"]
+    for steps in budget.get("forward_steps", []):
+        if steps <= own:
+            raise UserError(
+                f"{source}: 'budget.forward_steps' has {steps}, and the flow of the curves itself takes {own}"
+                " steps; list larger numbers."
+            )
+    for name, arm in budget.get("arms", {}).items():
+        if BESIDE_ARMS.fullmatch(name):
             raise UserError(
                 f"{source}: 'budget.arms.{name}' has the name of what it is compared with; choose another."
             )
         if arm["method"] not in values["reverse"]:
             raise UserError(f"{source}: 'budget.arms.{name}' needs the section 'reverse.{arm['method']}'.")
+        if vocabulary.is_noisy(arm["method"]):
+            raise UserError(
+                f"{source}: 'budget.arms.{name}' is of {arm['method']}, whose images are noisy, and curves"
+                " are compared with clean ones; leave it out."
+            )
         base = values["reverse"][arm["method"]]
         training = base["training"] | arm.get("change", {}).get("training", {})
         changed = base | arm.get("change", {}) | {"training": training}
         reverse = values["reverse"] | {arm["method"]: changed}
-        check(values | {"reverse": reverse}, vocabulary.schema, f"{source}, curve '{name}'")
+        where = f"{source}, curve '{name}'"
+        check(values | {"reverse": reverse}, vocabulary.schema, where)
+        _check_models(values | {"reverse": reverse}, where)
+        _check_guided_models(values | {"reverse": reverse}, where)
+        if changed.get("denoising") == "none":
+            raise UserError(
+                f"{where}: curves are of clean images; set 'denoising' to 'learned' or leave it out."
+            )

@@ -50,8 +50,8 @@ def remake(recipe: Mapping[str, Any], root: str | Path) -> dict[str, pd.DataFram
     if recipe["kind"] == "table4":
         return {"": table4(files["tables"], files["references"], read_paper_numbers(), recipe["commit"])}
     if recipe["kind"] == "budget":
-        (forward,), (floor,) = files["forward"], files["floor"]
-        return {"": pd.DataFrame(budget_table(forward, files["arms"], floor, recipe["spaces"])[2])}
+        (floor,) = files["floor"]
+        return {"": pd.DataFrame(budget_table(files["flows"], files["arms"], floor, recipe["spaces"])[2])}
     if recipe["kind"] == "claims":
         schema = yaml.safe_load(Path(files["schema"][0]).read_text())
         claims = read_claims(files["claims"][0], schema)

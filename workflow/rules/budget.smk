@@ -1,5 +1,6 @@
-# What a budget of training time buys, on request: one seed, curves of every arm and of the flow by itself.
+# What a budget of training time buys, on request: one seed, curves of every arm, and longer trained flows.
 wildcard_constraints:
+    steps=r"\d+",
     arm=alternatives(ARMS),
 
 
@@ -14,16 +15,42 @@ rule budget:
         expand("results/figures/{experiment}/budget.{suffix}", experiment=BUDGETED, suffix=["png", "pdf"]),
 
 
-rule budget_forward:
-    """Train the flow on by itself, and draw from it denoised every so often."""
+rule budget_start:
+    """Draw denoised from the flow that the learned reverses are trained against."""
     input:
+        flow=lambda w: f"results/{w.experiment}/forward/seed{first_seed(w)}.safetensors",
         classifier=classifier_of,
         references=references_of,
         code=ancient(library("nfbench/measure/budget.py", "nfbench/measure/scores.py") + FLOW_CODE),
     output:
         "results/{experiment}/budget/forward.json",
     log:
-        "results/{experiment}/logs/budget_forward.log",
+        "results/{experiment}/logs/budget_start.log",
+    conda:
+        "../../environment.yml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        n_samples=setting("budget", "n_samples"),
+        batch_size=setting("sampling", "batch_size"),
+        seed=first_seed,
+        device=setting("device"),
+        precision=setting("precision"),
+    script:
+        "../scripts/budget_start.py"
+
+
+rule budget_forward:
+    """Train a flow for longer than the learned reverses' own, and draw from it denoised at the end."""
+    input:
+        classifier=classifier_of,
+        references=references_of,
+        code=ancient(library("nfbench/measure/budget.py", "nfbench/measure/scores.py") + FLOW_CODE),
+    output:
+        "results/{experiment}/budget/forward-{steps}.json",
+    log:
+        "results/{experiment}/logs/budget_forward/{steps}.log",
     conda:
         "../../environment.yml"
     threads: workflow.cores
@@ -31,8 +58,7 @@ rule budget_forward:
         gpu=1,
     params:
         data=setting("data"),
-        forward=lambda w: EXPERIMENTS[w.experiment]["forward"]
-        | {"training": EXPERIMENTS[w.experiment]["budget"]["forward"]},
+        forward=longer_flow,
         n_samples=setting("budget", "n_samples"),
         batch_size=setting("sampling", "batch_size"),
         seed=first_seed,
@@ -109,13 +135,9 @@ rule budget_floor:
 rule report_budget:
     """Join the curves, and say when each arm passes the exact inverse at equal time."""
     input:
-        forward=f"results/{BUDGETED}/budget/forward.json",
+        flows=lambda w: budget_files(BUDGETED, "flows"),
         floor=f"results/{BUDGETED}/budget/floor.json",
-        arms=lambda w: expand(
-            "results/{experiment}/budget/{arm}.json",
-            experiment=BUDGETED,
-            arm=EXPERIMENTS[BUDGETED]["budget"]["arms"],
-        ),
+        arms=lambda w: budget_files(BUDGETED, "arms"),
         code=library("nfbench/measure/budget.py", "nfbench/report/budget_figures.py"),
     output:
         csv="results/budget.csv",

@@ -60,11 +60,11 @@ rule keep_budget:
             *expand("results/budget{form}", form=[".csv", ".md", "_curves.csv"]),
             *expand("results/figures/{{experiment}}/budget.{suffix}", suffix=["png", "pdf"]),
         ],
-        measured=lambda w: expand(
-            "results/{experiment}/budget/{arm}.json",
-            experiment=w.experiment,
-            arm=["forward", "floor", *EXPERIMENTS[w.experiment]["budget"]["arms"]],
-        ),
+        measured=lambda w: [
+            f"results/{w.experiment}/budget/floor.json",
+            *budget_files(w.experiment, "flows"),
+            *budget_files(w.experiment, "arms"),
+        ],
     output:
         files=[
             *expand(

@@ -15,6 +15,23 @@ def budget_arm(wildcards):
     )
 
 
+def longer_flow(wildcards):
+    """Return the section of a flow whose schedule ends after so many steps, evaluated there alone."""
+    forward, steps = EXPERIMENTS[wildcards.experiment]["forward"], int(wildcards.steps)
+    return forward | {"training": forward["training"] | {"steps": steps, "evaluate_every": steps}}
+
+
+def budget_files(experiment, kind):
+    """Return the files of a budget's arms, or of its flows: the arms' own, and longer trained ones."""
+    budget = EXPERIMENTS[experiment]["budget"]
+    flows = ["forward", *(f"forward-{steps}" for steps in budget["forward_steps"])]
+    return expand(
+        "results/{experiment}/budget/{name}.json",
+        experiment=experiment,
+        name=flows if kind == "flows" else budget["arms"],
+    )
+
+
 def protocol_contestant(experiment, sampler):
     """Return what a process needs to time a sampler: its files, options and whether it is learned."""
     wildcards = SimpleNamespace(experiment=experiment, sampler=sampler)

@@ -1,4 +1,4 @@
-"""Train the flow on by itself, and draw from it denoised every so often."""
+"""Train a flow for longer than the learned reverses' own, and draw from it denoised at the end."""
 
 from functools import partial
 
@@ -8,12 +8,11 @@ from baselines import TarFlow, make_sampler
 from baselines.tarflow.training import flow_spec, likelihood_loss
 from nfbench.config import ForwardConfig, build
 from nfbench.data.datasets import load_section
+from nfbench.files import sha256_file
 from nfbench.job import job
-from nfbench.measure.budget import measure_while_training, write_curve
+from nfbench.measure.budget import EXACT, measure_while_training, write_curve
 from nfbench.measure.scores import read_references, scores
 from nfbench.train.resumable import Place, training
-
-EXACT = "sequential-static+denoise"
 
 with job(snakemake.log[0], snakemake.threads) as report:
     chosen, output = snakemake.params, snakemake.output[0]
@@ -31,7 +30,12 @@ with job(snakemake.log[0], snakemake.threads) as report:
         place=place,
         seed=chosen.seed,
         output=output,
-        told_by={"data": chosen.data, "forward": chosen.forward, "n": chosen.n_samples},
+        told_by={
+            "data": chosen.data,
+            "forward": chosen.forward,
+            "n": chosen.n_samples,
+            "judges": [sha256_file(path) for path in (classifier, *snakemake.input.references)],
+        },
         evaluate=measure_while_training(
             lambda flow: make_sampler(EXACT, flow),
             seed=chosen.seed,

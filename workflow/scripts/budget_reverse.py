@@ -35,6 +35,8 @@ with job(snakemake.log[0], snakemake.threads) as report:
             "model": chosen.model,
             "flow": sha256_file(snakemake.input.flow),
             "n": chosen.n_samples,
+            # of the loss, where it compares the classifier's features, and of the curve
+            "judges": [sha256_file(path) for path in (classifier, *snakemake.input.references)],
         },
         evaluate=measure_while_training(
             lambda model: OneStep(model, chosen.method),
@@ -46,14 +48,14 @@ with job(snakemake.log[0], snakemake.threads) as report:
         ),
         report=report,
     ) as trained:
-        flow_seconds = meta["training"]["seconds"]
         write_curve(
             output,
-            [row | {"total_seconds": row["seconds"] + flow_seconds} for row in trained.curve],
+            trained.curve,
             place,
             arm=snakemake.wildcards.arm,
             method=chosen.method,
             seen_spaces=" ".join(recipe.seen_spaces(config)),
+            flow_steps=meta["training"]["steps"],
             seed=chosen.seed,
             n_samples=chosen.n_samples,
         )

@@ -13,8 +13,8 @@ from nfbench.trace.manifest import traced
 with job(snakemake.log[0]) as report:
     made, spaces = snakemake.output, list(snakemake.params.spaces)
     read = snakemake.input
-    files = {"forward": [read.forward], "arms": list(read.arms), "floor": [read.floor]}
-    flow, arms, rows = budget_table(read.forward, read.arms, read.floor, spaces)
+    files = {"flows": list(read.flows), "arms": list(read.arms), "floor": [read.floor]}
+    flow, arms, rows = budget_table(read.flows, read.arms, read.floor, spaces)
     write_csv(made.csv, pd.DataFrame(rows))
     write_csv(made.curves, pd.concat([flow, arms]))
     write_markdown(made.markdown, pd.DataFrame(rows))

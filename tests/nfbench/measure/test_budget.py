@@ -1,5 +1,6 @@
 """Quality against training time: when a curve passes the flow's."""
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -7,6 +8,7 @@ import torch
 from nfbench.measure.budget import (
     budget_table,
     crossings,
+    exact_at,
     measure_while_training,
     read_curve,
     write_curve,
@@ -25,18 +27,23 @@ def curves(**arms):
     return pd.DataFrame(rows)
 
 
-FLOW = pd.DataFrame({"seconds": [0.0, 100.0, 200.0], "fd_a": [900.0, 400.0, 200.0]})
+# A power law of the time, 40000 / t.
+FLOW = pd.DataFrame({"total_seconds": [100.0, 200.0], "fd_a": [400.0, 200.0]})
+
+
+def test_between_its_measured_flows_the_exact_inverse_follows_a_power_law_and_is_unknown_beyond():
+    told = exact_at([99.0, 100.0, 125.0, 160.0, 200.0, 201.0], FLOW, "fd_a")
+    np.testing.assert_allclose(told, [np.nan, 400, 320, 250, 200, np.nan])
 
 
 def test_a_curve_passes_where_it_is_below_the_flow_at_the_same_total_time():
-    arms = curves(slow=[(50, 350), (100, 250)], fast=[(50, 299), (100, 90)])
-    # at 150 seconds in all the flow is at 300, at 200 seconds at 200
-    assert crossings(arms, FLOW, "fd_a") == {"slow": None, "fast": 50}
+    arms = curves(slow=[(60, 251), (100, 201)], fast=[(60, 249), (100, 99)])
+    assert crossings(arms, FLOW, "fd_a") == {"slow": None, "fast": 60}
     assert crossings(arms, FLOW, "fd_a", factor=0.5) == {"slow": None, "fast": 100}
 
 
-def test_beyond_its_last_row_the_flow_stays_as_it_is():
-    assert crossings(curves(late=[(300, 199)]), FLOW, "fd_a") == {"late": 300}
+def test_beyond_the_last_flow_nothing_is_passed():
+    assert crossings(curves(late=[(300, 1)]), FLOW, "fd_a") == {"late": None}
 
 
 def test_a_point_that_was_not_measured_passes_nothing():
@@ -80,23 +87,41 @@ def test_a_written_curve_reads_as_it_was_with_where_it_was_made(tmp_path):
     assert set(read["precision"]) == {"fp32"}
 
 
-def test_the_table_tells_each_arm_against_the_flow_at_equal_total_time_and_marks_what_its_loss_saw(tmp_path):
+@pytest.fixture
+def files(tmp_path):
+    """Two flows, two arms, and the floor; the second flow's steps took longer than the first's."""
     place = Place(torch.device("cpu"), "fp32")
-    flow = [{"seconds": s, "fd_a": fd} for s, fd in ((0.0, 900.0), (100.0, 400.0), (200.0, 200.0))]
-    arm = [{"seconds": 50.0, "total_seconds": 150.0, "fd_a": 240.0}]
-    arm += [{"seconds": 100.0, "total_seconds": 200.0, "fd_a": 90.0}]
-    write_curve(tmp_path / "flow.json", flow, place, arm="exact")
-    write_curve(tmp_path / "arm.json", arm, place, arm="fast", seen_spaces="b")
-    write_curve(tmp_path / "other.json", arm[:1], place, arm="seeing", seen_spaces="a b")
+    for name, steps, seconds, fd in (("flow", 100, 80.0, 400.0), ("longer", 200, 220.0, 200.0)):
+        write_curve(tmp_path / f"{name}.json", [{"step": steps, "seconds": seconds, "fd_a": fd}], place)
+    arm = [{"seconds": 60.0, "fd_a": 240.0}, {"seconds": 100.0, "fd_a": 90.0}]
+    write_curve(tmp_path / "arm.json", arm, place, arm="fast", flow_steps=100, seen_spaces="b")
+    write_curve(tmp_path / "other.json", arm[:1], place, arm="seeing", flow_steps=100, seen_spaces="a b")
     write_curve(tmp_path / "floor.json", [{"fd_a": 30.0}], place, n_samples=130)
-    arms = [tmp_path / "arm.json", tmp_path / "other.json"]
-    _, curves, rows = budget_table(tmp_path / "flow.json", arms, tmp_path / "floor.json", ["a"])
+    return tmp_path
+
+
+def table(files):
+    flows, arms = (
+        [files / f"{name}.json" for name in names] for names in (("longer", "flow"), ("arm", "other"))
+    )
+    return budget_table(flows, arms, files / "floor.json", ["a"])
+
+
+def test_the_table_tells_each_arm_against_the_flow_at_equal_total_time_and_marks_what_its_loss_saw(files):
+    _, curves, rows = table(files)
     assert len(curves) == 3
     told = {row["arm"]: row for row in rows}
     assert told["fast"]["ratio"] == pytest.approx(90 / 200)
     assert (told["fast"]["floor"], told["fast"]["n_samples"]) == (30.0, 130)
     assert told["fast"]["ratio_above_the_floor"] == pytest.approx(60 / 170)
-    assert told["fast"]["seconds_until_below_the_exact_inverse"] == 50
+    assert told["fast"]["seconds_until_below_the_exact_inverse"] == 60
     assert told["fast"]["seconds_until_half_of_it"] == 100
-    assert told["seeing"]["ratio"] == pytest.approx(240 / 300)
+    assert told["seeing"]["ratio"] == pytest.approx(240 / 250)
     assert (told["fast"]["seen_by_its_loss"], told["seeing"]["seen_by_its_loss"]) == (False, True)
+
+
+def test_a_step_of_the_flow_costs_the_same_in_the_line_and_in_the_curves(files):
+    flow, curves, _ = table(files)
+    # 300 steps took 300 seconds, the first hundred of them less than their share
+    assert flow["total_seconds"].tolist() == [100, 200]
+    assert curves["total_seconds"].tolist() == [160, 200, 160]

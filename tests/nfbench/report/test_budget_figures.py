@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 
 from nfbench.report.budget_figures import budget_figure
 
-FLOW = pd.DataFrame({"seconds": [0.0, 100.0, 200.0], "fd_effnet": [900.0, 400.0, 200.0]})
+FLOW = pd.DataFrame({"total_seconds": [100.0, 200.0], "fd_effnet": [400.0, 200.0]})
 FLOW["fd_classifier"] = FLOW["fd_effnet"] / 100
 
 
@@ -27,8 +27,12 @@ def test_the_exact_inverse_is_drawn_at_the_same_total_time_with_its_half_and_the
     lines = {line.get_label(): line for line in figure.axes[0].lines}
     exact = next(line for label, line in lines.items() if label.startswith("exact inverse"))
     # The arms' flow trained for 100 seconds: at 0 and 100 seconds of theirs it is at 100 and 200.
-    assert (exact.get_ydata()[0], exact.get_ydata()[-1]) == (400, 200)
-    assert (lines["half of it"].get_ydata()[0], lines["half of it"].get_ydata()[-1]) == (200, 100)
+    assert (exact.get_ydata()[0], exact.get_ydata()[-1]) == pytest.approx((400, 200))
+    assert (lines["half of it"].get_ydata()[0], lines["half of it"].get_ydata()[-1]) == pytest.approx(
+        (200, 100)
+    )
+    flows = lines["flows of that line"]
+    assert (flows.get_xdata().tolist(), flows.get_ydata().tolist()) == ([0, 100], [400, 200])
     assert set(lines["real images"].get_ydata()) == {30}
     assert lines["plain"].get_ydata().tolist() == [240, 90]
 

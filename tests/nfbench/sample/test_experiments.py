@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CONFIG = ROOT / "config"
 TINY = yaml.safe_load((CONFIG / "tiny.yaml").read_text())
 BIFLOW = TINY["reverse"]["biflow"]
-FLOW_TRAINING = TINY["forward"]["training"]
+NOISY = {"denoising": "none"}
 ONE_IMAGE = BIFLOW["training"] | {"batch_size": 1}
 
 
@@ -84,12 +84,47 @@ def test_the_order_of_keys_changes_nothing(vocabulary):
             "'reverse.biflow.perceptual' compares clean images",
         ),
         (
-            {"budget": {"forward": FLOW_TRAINING, "arms": {"floor": {"method": "biflow"}}}},
+            {"budget": {"forward_steps": [80], "arms": {"floor": {"method": "biflow"}}}},
             "'budget.arms.floor' has the name of what it is compared with",
         ),
         (
-            {"budget": {"forward": FLOW_TRAINING, "arms": {"plain": {"method": "biflow-plain"}}}},
+            {"budget": {"forward_steps": [80], "arms": {"forward-80": {"method": "biflow"}}}},
+            "'budget.arms.forward-80' has the name of what it is compared with",
+        ),
+        (
+            {"budget": {"forward_steps": [80], "arms": {"plain": {"method": "biflow-plain"}}}},
             "'budget.arms.plain' needs the section 'reverse.biflow-plain'",
+        ),
+        (
+            {"budget": {"forward_steps": [60, 80], "arms": {"plain": {"method": "biflow"}}}},
+            "'budget.forward_steps' has 60, and the flow of the curves itself takes 60 steps",
+        ),
+        (
+            {
+                "reverse": {"biflow": BIFLOW, "farmer": {"training": BIFLOW["training"]}},
+                "budget": {"forward_steps": [80], "arms": {"student": {"method": "farmer"}}},
+            },
+            "'budget.arms.student' is of farmer, whose images are noisy",
+        ),
+        (
+            {
+                "budget": {
+                    "forward_steps": [80],
+                    "arms": {"odd": {"method": "biflow", "change": {"width": 50}}},
+                }
+            },
+            "curve 'odd': 'head_dim' 16 does not divide 'width' 50 in 'reverse.biflow'",
+        ),
+        (
+            {"budget": {"forward_steps": [80], "arms": {"odd": {"method": "biflow", "change": NOISY}}}},
+            "curve 'odd': curves are of clean images",
+        ),
+        (
+            {
+                "reverse": {"biflow": BIFLOW | {"perceptual": {"classifier": 0.4}}},
+                "ablations": ["noisy"],
+            },
+            "ablation 'noisy': 'reverse.biflow.perceptual' compares clean images",
         ),
         (
             {"reverse": {"biflow": BIFLOW | {"denoising": "none", "energy": {"classifier": 30.0}}}},

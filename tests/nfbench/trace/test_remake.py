@@ -23,15 +23,15 @@ SPEED = str(ROOT / "results/reference/fashion14-cpu/speed.csv")
 def budget(tmp_path):
     """A table of the budget, with its recipe."""
     place = Place(torch.device("cpu"), "fp32")
-    write_curve(
-        tmp_path / "flow.json", [{"seconds": 0.0, "fd_a": 900.0}, {"seconds": 99.0, "fd_a": 1 / 3}], place
-    )
-    row = {"seconds": 50.0, "total_seconds": 80.0, "fd_a": 20.0}
-    write_curve(tmp_path / "arm.json", [row], place, arm="fast", seen_spaces="b")
+    for steps in (30, 99):
+        row = {"step": steps, "seconds": float(steps), "fd_a": 100 / 3 / steps}
+        write_curve(tmp_path / f"flow{steps}.json", [row], place)
+    row = {"seconds": 50.0, "fd_a": 20.0}
+    write_curve(tmp_path / "arm.json", [row], place, arm="fast", flow_steps=30, seen_spaces="b")
     write_curve(tmp_path / "floor.json", [{"fd_a": 1.0}], place, n_samples=130)
-    flow, arm, floor = (str(tmp_path / f"{name}.json") for name in ("flow", "arm", "floor"))
-    rows = pd.DataFrame(budget_table(flow, [arm], floor, ["a"])[2])
-    files = {"forward": [flow], "arms": [arm], "floor": [floor]}
+    *flows, arm, floor = (str(tmp_path / f"{name}.json") for name in ("flow30", "flow99", "arm", "floor"))
+    rows = pd.DataFrame(budget_table(flows, [arm], floor, ["a"])[2])
+    files = {"flows": flows, "arms": [arm], "floor": [floor]}
     return rows, {"kind": "budget", "spaces": ["a"], "files": files}
 
 
