@@ -36,8 +36,9 @@ def energy_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def labelled(points: Tensor, y: Tensor | None, n_classes: int | None) -> Tensor:
-    """Append labels to points (B, F), so that points of other classes lie `LABEL_DISTANCE` farther off.
+    """Append labels to points (B, F) as further dimensions, in which classes lie `LABEL_DISTANCE` apart.
 
+    Points of two classes that were d apart are then sqrt(d^2 + LABEL_DISTANCE^2) apart.
     Equal distributions of the result are equal joint distributions of point and label: every class has to
     match its own images. A dropped label, -1, counts as a class of its own.
 

@@ -128,8 +128,8 @@ class ScaleEmbedding(nn.Module):
     """Embeds the scale w of guidance, in [0, w_max]: a linear map of sin(pi k w / 2 w_max), k = 1..8.
 
     A number needs no hidden layer: sines of these frequencies add up to any smooth function of it. All
-    vanish at w = 0 and there is no bias, so no guidance adds exactly nothing, in training as in a fresh
-    model, and a guided model at w = 0 is the plain one. The map starts at zero.
+    vanish at w = 0 and there is no bias, so without an offset no guidance adds exactly nothing, in training
+    as in a fresh model, and a guided model at w = 0 is the plain one. The map starts at zero.
 
     Args:
         offset: whether to add a learned constant, for an embedding that is a token of its own: such a token

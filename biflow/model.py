@@ -141,7 +141,9 @@ class Group(nn.Module):
         conditions = [] if scale is None else [scale[:, None]]
         if self.classes is not None:
             no_class = self.classes.num_embeddings - 1
-            conditions.insert(0, self.classes(torch.where(y < 0, no_class, y))[:, None])
+            # The class after the last has the row of "no class": without the shift it would pass for it.
+            row = torch.where(y < 0, no_class, y + (y >= no_class))
+            conditions.insert(0, self.classes(row)[:, None])
         extra = len(conditions) if self.in_context else 0
         if extra:
             h = torch.cat([*conditions, h], dim=1)

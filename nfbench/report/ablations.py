@@ -17,6 +17,7 @@ from nfbench.report.tables import (
     mean,
     notes,
     origins,
+    seen_spaces,
     spread,
     values,
 )
@@ -63,7 +64,8 @@ class Arm:
         contestant: see `nfbench.sample.contestant`.
         described: the cells that say what it is.
         quality: of measure_quality.
-        reconstruction: the reverse model's last `validation_reconstruction_mse`; empty for exact inverses.
+        reconstruction: the reverse model's last `validation_reconstruction_mse`, of its images as they are;
+            empty for exact inverses.
         paper: its published number.
         paper_base: the published number of what it is compared with.
     """
@@ -82,7 +84,7 @@ class Arm:
     @property
     def seen_spaces(self) -> list[str]:
         """Feature spaces that a loss of its training has seen."""
-        return sorted({s for q in self.quality for s in q["samples"]["training"].get("seen_spaces", [])})
+        return seen_spaces(self.quality)
 
 
 def comparison_table(
@@ -206,13 +208,15 @@ def _identity(experiment: str, arm: Arm) -> dict[str, Any]:
 
 def _scores(arm: Arm, floors: Floors) -> dict[str, Any]:
     accuracy = [row["label_accuracy"] for row in arm.quality]
+    # A model's own images are noisy where its contestant's are denoised; of these there is no such measure.
+    reconstruction = [] if contestant(arm.contestant).denoised else arm.reconstruction
     return {
         **distances(arm.quality, floors),
         "label_accuracy": mean(accuracy),
         "label_accuracy_std": spread(accuracy),
         "label_accuracy_real": mean([floor["label_accuracy"] for floor in floors.clean]),
-        "validation_reconstruction_mse": mean(arm.reconstruction),
-        "validation_reconstruction_mse_std": spread(arm.reconstruction),
+        "validation_reconstruction_mse": mean(reconstruction),
+        "validation_reconstruction_mse_std": spread(reconstruction),
     }
 
 

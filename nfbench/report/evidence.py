@@ -207,6 +207,8 @@ def _evidence(rows: Sequence[pd.Series], column: str, selector: Selector, about:
         return Evidence(objection="the machine was busy", **about)
     if any(f"{column}: " in _text(row, "notes") for row in rows):
         return Evidence(objection="too few images for this many features", **about)
+    if any(column.rpartition("_")[2] in _text(row, "seen_spaces").split() for row in rows):
+        return Evidence(objection="a loss has seen these features", **about)
     if f"{column}_std" not in rows[0]:
         return Evidence(**_bounds(rows, column), **about)
     shares = [row[f"{column}_std"] / cell for row, cell in zip(rows, values, strict=True)]

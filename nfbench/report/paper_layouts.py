@@ -14,8 +14,8 @@ class Column:
 
     @property
     def space(self) -> str:
-        """The feature space of a distance, e.g. "effnet" of kid_effnet."""
-        return self.name.rpartition("_")[2]
+        """The feature space that a column judges in, e.g. "effnet" of kid_effnet."""
+        return "classifier" if self.name == "label_accuracy" else self.name.rpartition("_")[2]
 
 
 @dataclass(frozen=True)

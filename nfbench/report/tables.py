@@ -30,7 +30,7 @@ COLUMNS = (
     *("label_accuracy", "label_accuracy_real", "inversion_mse", "residual", "reconstruction_mse"),
     *("fd_effnet_reconstruction", "fd_classifier_reconstruction"),
     *("nll_nats_per_dim", "nll_limit", "train_seconds_forward", "train_seconds_reverse"),
-    *("ms_per_image_batch1", "images_per_second_batch64"),
+    *("seen_spaces", "ms_per_image_batch1", "images_per_second_batch64"),
     *("speedup_batch1", "speedup_batch64", "speedup_baseline"),
     *("non_finite", "clipped", "n_samples", "n_reference", "seeds", "notes"),
     *("device", "precision", "commit"),
@@ -130,6 +130,7 @@ def _row(
         "nll_limit": mean([row["nll_limit"] for row in likelihood]),
         "train_seconds_forward": mean([row["train_seconds"] for row in likelihood]),
         "train_seconds_reverse": mean([row["seconds"] for row in training]) if learned else None,
+        "seen_spaces": " ".join(seen_spaces(measured.quality)) or None,
         **_speeds(measured.speed),
         "non_finite": sum(sample["non_finite"] for sample in samples),
         "clipped": sum(sample["clipped"] for sample in samples),
@@ -140,6 +141,11 @@ def _row(
         "precision": "; ".join(distinct(origin["precision"] for origin in made)),
         "commit": " ".join(distinct(commits(made, measured.speed))),
     }
+
+
+def seen_spaces(quality: list[dict[str, Any]]) -> list[str]:
+    """Return the feature spaces that a loss of the contestant's training has compared, at any seed."""
+    return sorted({s for row in quality for s in row["samples"]["training"].get("seen_spaces", [])})
 
 
 def _reconstruction(measured: Measured) -> dict[str, float | None]:

@@ -48,9 +48,10 @@ def test_no_label_is_minus_one_and_labels_matter(model, z):
     assert not torch.isclose(model(z, torch.zeros(5, dtype=torch.long)), model(z, None)).all()
 
 
-def test_a_class_that_does_not_exist_is_refused(model, z):
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_a_class_that_does_not_exist_is_refused(model, z, beyond):
     with pytest.raises(IndexError):
-        model(z, torch.full((5,), 5))
+        model(z, torch.full((5,), model.spec.n_classes + beyond))
 
 
 def test_held_out_noise_depends_on_the_image_alone(flow):

@@ -34,12 +34,18 @@ rule keep_editing:
 
 
 rule keep_guidance:
-    """Copy the figure of guidance, with a manifest, to where it is committed."""
+    """Copy the figure and the table of guidance, with a manifest, to where they are committed."""
     input:
-        files=expand("results/figures/{{experiment}}/guidance.{suffix}", suffix=["png", "pdf"]),
+        files=[
+            *expand("results/figures/{{experiment}}/guidance.{suffix}", suffix=["png", "pdf"]),
+            "results/{experiment}/report/guidance.csv",
+        ],
         measured=per_seed("results/{experiment}/measure/guidance/seed{seed}.json"),
     output:
-        files=expand("results/reference/{{experiment}}-{{device}}/guidance.{suffix}", suffix=["png", "pdf"]),
+        files=expand(
+            "results/reference/{{experiment}}-{{device}}/guidance.{suffix}",
+            suffix=["png", "pdf", "csv"],
+        ),
         manifest="results/reference/{experiment}-{device}/guidance.json",
     log:
         "results/{experiment}/logs/keep_guidance/{device}.log",

@@ -151,13 +151,14 @@ rule plot_sweeps:
 
 
 rule plot_guidance:
-    """Draw quality and label accuracy against the scale of guidance."""
+    """Draw quality and label accuracy against the scale of guidance, and write them as a table."""
     input:
         measured=per_seed("results/{experiment}/measure/guidance/seed{seed}.json"),
         code=REPORT_CODE,
     output:
         png=figure_output("guidance", "guidance"),
         pdf="results/figures/{experiment}/guidance.pdf",
+        csv="results/{experiment}/report/guidance.csv",
     log:
         "results/{experiment}/logs/plot_guidance.log",
     conda:

@@ -1,4 +1,4 @@
-"""Draw quality and label accuracy against the scale of guidance."""
+"""Draw quality and label accuracy against the scale of guidance, and write them as a table."""
 
 import pandas as pd
 
@@ -6,6 +6,8 @@ from nfbench.files import read_json
 from nfbench.job import job
 from nfbench.report import guidance_figures, style
 from nfbench.report.figures import SPACE_TITLES
+from nfbench.report.guidance_table import guidance_table
+from nfbench.report.tables import write_csv
 
 with job(snakemake.log[0]) as report:
     measured = [read_json(path) for path in snakemake.input.measured]
@@ -17,3 +19,4 @@ with job(snakemake.log[0]) as report:
     }
     figure = guidance_figures.quality_against_guidance(rows, floors, spaces)
     style.save(figure, snakemake.output.png, snakemake.output.pdf)
+    write_csv(snakemake.output.csv, guidance_table(snakemake.wildcards.experiment, measured))

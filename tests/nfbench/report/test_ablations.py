@@ -55,6 +55,13 @@ def test_effects_are_the_row_minus_the_base_seed_by_seed(base, floors):
     assert rows.loc[1, ["effect_fd_effnet", "verdict_fd_effnet", "compared_with"]].isna().all()
 
 
+def test_the_error_of_noisy_images_is_not_told_of_those_that_are_denoised_afterwards(base, floors):
+    arms = [arm(name, [1, 2, 3], [1, 2, 3]) for name in ("farmer", "farmer+denoise")]
+    rows = comparison_table("made-up", 2, [*arms, base], base, floors)
+    assert rows["validation_reconstruction_mse"].isna().tolist() == [False, True, False]
+    assert rows["train_seconds_reverse"].tolist() == [60.0] * 3
+
+
 def test_a_space_that_a_loss_has_seen_judges_nothing_and_the_other_does(base, floors):
     described = {"factor": "distance", "change": "features"}
     seeing = arm("biflow@x", [100, 110, 105], [2, 2.1, 2.05], 14, 31, described, seen=["effnet"])

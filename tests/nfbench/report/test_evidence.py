@@ -130,6 +130,7 @@ def test_a_count_is_its_own_interval():
         ({"seeds": "0 1"}, "the two rows differ in seeds"),
         ({"notes": "speed: the machine was busy with other work"}, "the machine was busy"),
         ({"busy": True}, "the machine was busy"),
+        ({"seen_spaces": "effnet speed"}, "a loss has seen these features"),
         ({"notes": "speed: n = 1 is under twice the 8 features"}, "too few images for this many features"),
     ],
 )

@@ -62,6 +62,13 @@ def test_what_allows_no_verdict_is_marked_and_not_compared(mark):
     assert [(cell.bold, cell.marked) for cell in found] == [(False, True), (True, False), (False, False)]
 
 
+def test_the_classifier_judges_no_labels_where_a_loss_has_compared_its_features():
+    table = pd.DataFrame({"label_accuracy": [0.8, 0.7, 0.6], "seen_spaces": ["classifier", None, "effnet"]})
+    layout = Layout((), (Column("label_accuracy", "Label accuracy", "higher"),))
+    found = [row[0] for row in cells(table, layout)[1]]
+    assert [(cell.bold, cell.marked) for cell in found] == [(False, True), (True, False), (False, False)]
+
+
 @pytest.fixture
 def table1():
     table = pd.DataFrame({"experiment": "toy_1", "sampler": ["a+denoise", "b"], "seeds": "0 1 2"})

@@ -72,6 +72,14 @@ def samplers():
     ]
 
 
+def test_spaces_that_a_loss_has_seen_are_told(samplers):
+    training = {"seconds": 30.0, "seen_spaces": ["classifier"]}
+    samples = quality("biflow")["samples"] | {"training": training}
+    seeing = measured("biflow", 0.004, 0.064, quality=[quality("biflow", samples=samples)])
+    rows = table("toy", [*samplers[:2], seeing], FLOORS, LIKELIHOOD)
+    assert rows["seen_spaces"].fillna("").tolist() == ["", "", "classifier"]
+
+
 def test_columns_and_one_row_per_sampler(samplers):
     rows = table("toy", samplers, FLOORS, LIKELIHOOD)
     assert list(rows.columns) == list(COLUMNS)
