@@ -4,21 +4,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike
 from torch import nn
 
 from nfbench.files import read_json, write_json
 from nfbench.measure.scores import Scores
+from nfbench.power_law import between
 from nfbench.provenance import provenance
 from nfbench.sample.sample_set import SampleSet, draw, to_sample_set
 from nfbench.sample.sampler import Sampler
 from nfbench.train.resumable import Place
 
 EXACT = "sequential-static+denoise"  # what is drawn with from the flows
-ROUNDING = 1e-9  # relative, of seconds that are equal but for how they were added up
 
 
 def measure_while_training(
@@ -97,7 +95,7 @@ def budget_table(
         passed, halved = (crossings(curves, flow, measure, factor) for factor in (1.0, 0.5))
         for arm, curve in curves.groupby("arm", sort=False):
             last, total = curve[measure].iloc[-1], curve["total_seconds"].iloc[-1]
-            exact = float(exact_at(total, flow, measure))
+            exact = float(between(total, flow["total_seconds"], flow[measure]))
             rows.append(
                 {
                     "measure": measure,
@@ -118,24 +116,6 @@ def budget_table(
     return flow, curves, rows
 
 
-def exact_at(total_seconds: ArrayLike, flow: pd.DataFrame, measure: str) -> np.ndarray:
-    """Return the exact inverse's distance after so much training of its flow.
-
-    Between the flows that were measured it is a power law of the time, as losses are to a first
-    approximation; before the first and beyond the last nothing is known, and the value is NaN.
-
-    Args:
-        total_seconds: of any shape.
-        flow: rows of total_seconds and the measure.
-        measure: a column, e.g. fd_effnet.
-    """
-    line = flow.sort_values("total_seconds")
-    known, distance = (np.log(line[name].to_numpy(dtype=float)) for name in ("total_seconds", measure))
-    asked = np.log(np.asarray(total_seconds, dtype=float))
-    inside = (asked >= known[0] - ROUNDING) & (asked <= known[-1] + ROUNDING)
-    return np.where(inside, np.exp(np.interp(asked, known, distance)), np.nan)
-
-
 def crossings(
     curves: pd.DataFrame, flow: pd.DataFrame, measure: str, factor: float = 1.0
 ) -> dict[str, float | None]:
@@ -143,7 +123,8 @@ def crossings(
 
     Args:
         curves: rows of arm, seconds (of training the arm), total_seconds (and its flow), and the measure.
-        flow: see `exact_at`.
+        flow: rows of total_seconds and the measure; between them it is a power law of the time, and beyond
+            them not known, so that nothing passes it there.
         measure: a column, e.g. fd_effnet.
 
     Returns:
@@ -152,7 +133,7 @@ def crossings(
     """
     found: dict[str, float | None] = {}
     for arm, rows in curves.groupby("arm", sort=False):
-        bar = factor * exact_at(rows["total_seconds"], flow, measure)
+        bar = factor * between(rows["total_seconds"], flow["total_seconds"], flow[measure])
         below = rows.loc[rows[measure].to_numpy(dtype=float) <= bar, "seconds"]
         found[str(arm)] = None if below.empty else float(below.min())
     return found

@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nfbench.measure.budget import exact_at
+from nfbench.power_law import between
 from nfbench.report.figures import SPACE_TITLES, log_axis
 from nfbench.report.style import PAGE_WIDTH, series
 
@@ -54,7 +54,7 @@ def against_time(axes: Axes, arms: pd.DataFrame, flow: pd.DataFrame, space: str)
             **series(index),
         )
     seconds = np.linspace(0, arms["seconds"].max(), 200)
-    line = exact_at(seconds + offset, flow, measure)
+    line = between(seconds + offset, flow["total_seconds"], flow[measure])
     label = "exact inverse, denoised, at the same total time"
     axes.plot(seconds, line, color="0.3", linewidth=1.6, label=label)
     measured = flow["total_seconds"] - offset

@@ -138,7 +138,7 @@ rule report_budget:
         flows=lambda w: budget_files(BUDGETED, "flows"),
         floor=f"results/{BUDGETED}/budget/floor.json",
         arms=lambda w: budget_files(BUDGETED, "arms"),
-        code=library("nfbench/measure/budget.py", "nfbench/report/budget_figures.py"),
+        code=library("nfbench/measure/budget.py", "nfbench/power_law.py", "nfbench/report/budget_figures.py"),
     output:
         csv="results/budget.csv",
         curves="results/budget_curves.csv",

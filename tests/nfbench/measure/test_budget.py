@@ -1,6 +1,5 @@
 """Quality against training time: when a curve passes the flow's."""
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -8,7 +7,6 @@ import torch
 from nfbench.measure.budget import (
     budget_table,
     crossings,
-    exact_at,
     measure_while_training,
     read_curve,
     write_curve,
@@ -29,11 +27,6 @@ def curves(**arms):
 
 # A power law of the time, 40000 / t.
 FLOW = pd.DataFrame({"total_seconds": [100.0, 200.0], "fd_a": [400.0, 200.0]})
-
-
-def test_between_its_measured_flows_the_exact_inverse_follows_a_power_law_and_is_unknown_beyond():
-    told = exact_at([99.0, 100.0, 125.0, 160.0, 200.0, 201.0], FLOW, "fd_a")
-    np.testing.assert_allclose(told, [np.nan, 400, 320, 250, 200, np.nan])
 
 
 def test_a_curve_passes_where_it_is_below_the_flow_at_the_same_total_time():
