@@ -5,8 +5,8 @@ Guided state of group i, both terms on the same guided state before it:
     h_i = (1 + w) G_i(h_{i+1} | y) - w G_i(h_{i+1}).
 
 The paper leaves open whether states or whole networks are combined, and how w is distributed. Here every
-group is combined, the denoising one included, and w is uniform in [0, w_max], image by image; an image
-whose label is dropped has w = 0.
+group is combined, the denoising one included, and w is uniform in [0, w_max], image by image, or for a
+share of the images while the others have w = 0; an image whose label is dropped has w = 0.
 """
 
 import torch
@@ -15,10 +15,16 @@ from torch import Tensor
 from biflow.model import Reversal, ReverseModel
 
 
-def draw_scales(y: Tensor, w_max: float, generator: torch.Generator) -> Tensor:
-    """Draw a guidance scale for every image, uniform in [0, w_max]; 0 where the class y, (B,), is -1."""
-    drawn = w_max * torch.rand(y.shape, device=y.device, generator=generator)
-    return torch.where(y < 0, 0.0, drawn)
+def draw_scales(y: Tensor, w_max: float, generator: torch.Generator, share: float = 1.0) -> Tensor:
+    """Draw a guidance scale for every image: uniform in [0, w_max] for a share of those with a class, else 0.
+
+    Args:
+        y: class ids (B,); -1, no class, always has the scale 0.
+        share: above 0, at most 1.
+    """
+    drawn = torch.rand(y.shape, device=y.device, generator=generator)
+    among = ((drawn - (1 - share)) / share).clamp(min=0)  # the last of a uniform number is uniform again
+    return torch.where(y < 0, 0.0, w_max * among)
 
 
 def guided_reversal(model: ReverseModel, z: Tensor, y: Tensor | None, w: Tensor) -> Reversal:

@@ -15,7 +15,7 @@ from nfbench.device import in_full_precision
 Projection = Literal["beside", "through", "none"]
 Denoising = Literal["learned", "none"]
 Normalisation = Literal["state", "token", "none"]
-Conditioning = Literal["added", "in-context"]
+Conditioning = Literal["added", "in-context", "extrapolated"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class ReverseSpec:
             each target at each token's place; "none": those of the flow.
         mlp_width: hidden width of the perceptrons, None for 8/3 C.
         conditioning: how class and guidance scale enter a group. "added": their embeddings are added to
-            every token; "in-context": they are tokens of their own within the group.
+            every token; "in-context": they are tokens of their own within the group; "extrapolated": as
+            added, but the scale also moves the class's embedding away from that of no class.
         guidance_max: w_max, the largest guidance scale that the model takes; 0 for a model that takes none.
     """
 
@@ -122,11 +123,19 @@ class Group(nn.Module):
     (classifier-free guidance's, arXiv:2207.12598) where the flow takes the mean over classes. How BiFlow's
     network is conditioned is not published where we could read it; adaptive norms (arXiv:2212.09748), the
     other usual way, add 6 C^2 parameters a layer to some 12 C^2.
+
+    An embedding of the scale alone points the same way for every class, and layers would have to learn a
+    product of scale and class. Extrapolated, the class's embedding is
+
+        e(y, w) = (1 + w) e(y) - w e(no class),
+
+    which guides a group that is linear in it exactly, with nothing to be learned (see `biflow.guidance`);
+    what layers bend of it is left to the scale's own embedding beside.
     """
 
     def __init__(self, spec: ReverseSpec):
         super().__init__()
-        self.in_context = spec.conditioning == "in-context"
+        self.conditioning = spec.conditioning
         # One embedding a class and, last, one for "no class".
         self.classes = None
         if spec.n_classes is not None:
@@ -136,15 +145,20 @@ class Group(nn.Module):
             Layer(spec.width, spec.head_dim, spec.mlp_width) for _ in range(spec.layers_per_group)
         )
 
-    def forward(self, h: Tensor, y: Tensor, cos: Tensor, sin: Tensor, scale: Tensor | None = None) -> Tensor:
-        """(B, T, C) to (B, T, C); y as of `ReverseModel.run_group`, and the scale's embedding, (B, C)."""
+    def forward(
+        self,
+        h: Tensor,
+        y: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        w: Tensor | None = None,
+        scale: Tensor | None = None,
+    ) -> Tensor:
+        """(B, T, C) to (B, T, C); y and w as of `ReverseModel.run_group`, and w's embedding, (B, C)."""
         conditions = [] if scale is None else [scale[:, None]]
         if self.classes is not None:
-            no_class = self.classes.num_embeddings - 1
-            # The class after the last has the row of "no class": without the shift it would pass for it.
-            row = torch.where(y < 0, no_class, y + (y >= no_class))
-            conditions.insert(0, self.classes(row)[:, None])
-        extra = len(conditions) if self.in_context else 0
+            conditions.insert(0, self._class_embedding(y, w)[:, None])
+        extra = len(conditions) if self.conditioning == "in-context" else 0
         if extra:
             h = torch.cat([*conditions, h], dim=1)
             cos, sin = F.pad(cos, (0, 0, extra, 0), value=1.0), F.pad(sin, (0, 0, extra, 0))
@@ -154,6 +168,14 @@ class Group(nn.Module):
         for layer in self.layers:
             h = layer(h, cos, sin)
         return h[:, extra:]
+
+    def _class_embedding(self, y: Tensor, w: Tensor | None) -> Tensor:
+        no_class = self.classes.num_embeddings - 1
+        # The class after the last has the row of "no class": without the shift it would pass for it.
+        embedded = self.classes(torch.where(y < 0, no_class, y + (y >= no_class)))
+        if w is None or self.conditioning != "extrapolated":
+            return embedded
+        return embedded + w[:, None] * (embedded - self.classes.weight[no_class])
 
 
 class ReverseModel(nn.Module):
@@ -235,8 +257,9 @@ class ReverseModel(nn.Module):
             raise ValueError("this model takes no guidance scale: its guidance_max is 0")
         scale = None
         if self.scales:
-            scale = self.scales[i](torch.zeros(len(h), dtype=h.dtype, device=h.device) if w is None else w)
-        return self.groups_in_order()[i](h, y, self.cos, self.sin, scale)
+            w = torch.zeros(len(h), dtype=h.dtype, device=h.device) if w is None else w
+            scale = self.scales[i](w)
+        return self.groups_in_order()[i](h, y, self.cos, self.sin, w, scale)
 
     def go_on(self, i: int, h: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return what the group after the i-th is given, and the projection it passes through, if any."""

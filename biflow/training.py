@@ -130,7 +130,8 @@ def reverse_loss(
     def match(model: ReverseModel, path: Trajectory, y: Tensor, generator: torch.Generator) -> Tensor:
         if not config.guidance_max:
             return objective(model, path, y, terms)
-        return objective(model, path, y, terms, draw_scales(y, config.guidance_max, generator))
+        scales = draw_scales(y, config.guidance_max, generator, config.guidance_share)
+        return objective(model, path, y, terms, scales)
 
     def loss(model: ReverseModel, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         path, y = follow(images, labels, generator)

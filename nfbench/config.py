@@ -70,6 +70,7 @@ class ReverseConfig:
     energy_from: float = 0.8
     conditioning: str = "added"
     guidance_max: float = 0.0
+    guidance_share: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from nfbench.errors import UserError
 from nfbench.sample.sample_set import draw
 
 W_MAX = 2.0
-CONDITIONINGS = ["added", "in-context"]
+CONDITIONINGS = ["added", "in-context", "extrapolated"]
 CONFIG = ReverseConfig(
     width=16, layers_per_group=1, head_dim=8, guidance_max=W_MAX,
     training=TrainingConfig(steps=1, batch_size=5, optimizer="adamw", learning_rate=1e-3),
@@ -56,8 +56,9 @@ def test_scale_zero_gives_exactly_the_plain_loss_and_its_gradients(guided, path,
     assert all(torch.equal(gradients[name], plain_gradients[name]) for name in gradients)
 
 
-def test_scale_zero_is_the_model_without_scales(build_model, path, y):
-    guided, plain = build_model(guidance_max=W_MAX), build_model()
+@pytest.mark.parametrize("conditioning", ["added", "extrapolated"])
+def test_scale_zero_is_the_model_without_scales(build_model, path, y, conditioning):
+    guided, plain = build_model(guidance_max=W_MAX, conditioning=conditioning), build_model()
     kept = {name: value for name, value in guided.state_dict().items() if not name.startswith("scales.")}
     plain.load_state_dict(kept)
     zeros = torch.zeros(5, dtype=torch.float64)
@@ -137,20 +138,36 @@ def test_scales_are_uniform_up_to_the_largest_and_zero_without_a_label():
     )
 
 
+def test_with_a_share_the_other_images_go_without_guidance_and_the_share_s_scales_are_uniform():
+    y = torch.arange(40_000) % 5 - 1
+    drawn = draw_scales(y, 3.0, torch.Generator().manual_seed(0), share=0.25)
+    assert drawn[y < 0].eq(0).all()
+    guided = drawn[drawn > 0]
+    assert len(guided) / (y >= 0).sum() == pytest.approx(0.25, abs=0.01)
+    assert guided.max() < 3.0
+    assert (
+        guided.quantile(torch.tensor([0.25, 0.5, 0.75])).sub(torch.tensor([0.75, 1.5, 2.25])).abs().max()
+        < 0.06
+    )
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
 @pytest.mark.parametrize("guidance_max", [0.0, W_MAX])
-def test_the_training_loss_draws_scales_after_all_that_it_drew_without(build_model, flow, guidance_max):
+def test_the_training_loss_draws_scales_after_all_that_it_drew_without(
+    build_model, flow, guidance_max, share
+):
     model, flow = build_model(guidance_max=guidance_max).float(), flow.float()
     images = torch.randint(
         0, 256, (5, 1, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
     labels = torch.tensor([0, 1, 2, 3, 0])
-    config = dataclasses.replace(CONFIG, guidance_max=guidance_max, label_drop=0.5)
+    config = dataclasses.replace(CONFIG, guidance_max=guidance_max, guidance_share=share, label_drop=0.5)
     loss = reverse_loss("biflow", flow, config)(model, images, labels, torch.Generator().manual_seed(7))
     generator = torch.Generator().manual_seed(7)
     x, noisy = add_noise(images, flow.spec.sigma, generator)
     y = drop_labels(labels, 0.5, generator)
     assert 0 < (y < 0).sum() < 5
-    w = draw_scales(y, guidance_max, generator) if guidance_max else None
+    w = draw_scales(y, guidance_max, generator, share) if guidance_max else None
     assert torch.equal(loss, hidden_alignment(model, trajectory(flow, x, noisy, y), y, w=w))
 
 
@@ -192,15 +209,26 @@ def test_a_fresh_guided_model_does_not_know_the_scale(flow, z):
 
 def test_tokens_keep_their_own_place_beside_the_conditions(guided, z, y, w):
     order = torch.randperm(9, generator=torch.Generator().manual_seed(5))
-    h, scale = guided.start(z), guided.scales[0](w)
+    h, conditions = guided.start(z), (w, guided.scales[0](w))
     group, cos, sin = guided.groups[0], guided.cos, guided.sin
-    expected = group(h, y, cos, sin, scale)
+    expected = group(h, y, cos, sin, *conditions)
     assert expected.shape == h.shape
-    torch.testing.assert_close(group(h[:, order], y, cos[order], sin[order], scale), expected[:, order])
-    assert not torch.allclose(group(h[:, order], y, cos, sin, scale), expected[:, order])
+    torch.testing.assert_close(group(h[:, order], y, cos[order], sin[order], *conditions), expected[:, order])
+    assert not torch.allclose(group(h[:, order], y, cos, sin, *conditions), expected[:, order])
 
 
-def test_class_and_scale_matter_in_either_conditioning(guided, z, y, w):
+def test_extrapolated_classes_guide_groups_that_are_linear_in_them_exactly(flow, z, y, w):
+    """Fresh layers are the identity, so a group adds the class's embedding and no more."""
+    config = dataclasses.replace(CONFIG, conditioning="extrapolated")
+    model = ReverseModel(reverse_spec(config, flow, "biflow")).double()
+    torch.nn.init.normal_(model.out.linear.weight)
+    h, wide = model.start(z), w[:, None, None]
+    guided = (1 + wide) * model.run_group(0, h, y) - wide * model.run_group(0, h, None)
+    torch.testing.assert_close(model.run_group(0, h, y, w), guided, rtol=0, atol=1e-14)
+    assert not torch.allclose(guided, model.run_group(0, h, y))
+
+
+def test_class_and_scale_matter_in_any_conditioning(guided, z, y, w):
     base = guided(z, y, w)
     with_class = (y >= 0).nonzero().flatten()
     other_class = guided(z, torch.where(y >= 0, (y + 1) % 4, y), w)
@@ -312,7 +340,7 @@ def test_a_scale_that_is_not_allowed_is_refused_in_one_sentence(model, build_mod
 
 def test_sampling_counts_the_parameters_of_the_scales(build_model):
     plain = build_model()
-    for conditioning, constants in (("added", 0), ("in-context", 16)):
+    for conditioning, constants in (("added", 0), ("extrapolated", 0), ("in-context", 16)):
         model = build_model(guidance_max=W_MAX, conditioning=conditioning)
         scales = 4 * (8 * 16 + constants)
         assert model.n_sampling_parameters() == plain.n_sampling_parameters() + scales
