@@ -17,7 +17,10 @@ from baselines.tarflow.sequential import Sequential
 from baselines.tarflow.static import SequentialStatic
 from nfbench.sample.sampler import Entry, make_sampler, register, samplers
 
+CLEAN_INVERSE = "sequential-static+denoise"  # what reverses are compared with where one inverse is enough
+
 __all__ = [
+    "CLEAN_INVERSE",
     "Code",
     "FarmerStudent",
     "TarFlow",

@@ -23,8 +23,8 @@ def draw_scales(y: Tensor, w_max: float, generator: torch.Generator, share: floa
         share: above 0, at most 1.
     """
     drawn = torch.rand(y.shape, device=y.device, generator=generator)
-    among = ((drawn - (1 - share)) / share).clamp(min=0)  # the last of a uniform number is uniform again
-    return torch.where(y < 0, 0.0, w_max * among)
+    stretched = ((drawn - (1 - share)) / share).clamp(min=0)  # the top `share` of [0, 1), to [0, 1) again
+    return torch.where(y < 0, 0.0, w_max * stretched)
 
 
 def guided_reversal(model: ReverseModel, z: Tensor, y: Tensor | None, w: Tensor) -> Reversal:

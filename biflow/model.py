@@ -152,10 +152,10 @@ class Group(nn.Module):
         cos: Tensor,
         sin: Tensor,
         w: Tensor | None = None,
-        scale: Tensor | None = None,
+        scale_embedding: Tensor | None = None,
     ) -> Tensor:
         """(B, T, C) to (B, T, C); y and w as of `ReverseModel.run_group`, and w's embedding, (B, C)."""
-        conditions = [] if scale is None else [scale[:, None]]
+        conditions = [] if scale_embedding is None else [scale_embedding[:, None]]
         if self.classes is not None:
             conditions.insert(0, self._class_embedding(y, w)[:, None])
         extra = len(conditions) if self.conditioning == "in-context" else 0
@@ -175,7 +175,8 @@ class Group(nn.Module):
         embedded = self.classes(torch.where(y < 0, no_class, y + (y >= no_class)))
         if w is None or self.conditioning != "extrapolated":
             return embedded
-        return embedded + w[:, None] * (embedded - self.classes.weight[no_class])
+        # Images with a class leave the embedding of "no class" alone, as they do where nothing is guided.
+        return embedded + w[:, None] * (embedded - self.classes.weight[no_class].detach())
 
 
 class ReverseModel(nn.Module):
@@ -255,11 +256,11 @@ class ReverseModel(nn.Module):
         y = torch.full((len(h),), -1, device=h.device) if y is None else y
         if w is not None and not self.scales:
             raise ValueError("this model takes no guidance scale: its guidance_max is 0")
-        scale = None
+        scale_embedding = None
         if self.scales:
             w = torch.zeros(len(h), dtype=h.dtype, device=h.device) if w is None else w
-            scale = self.scales[i](w)
-        return self.groups_in_order()[i](h, y, self.cos, self.sin, w, scale)
+            scale_embedding = self.scales[i](w)
+        return self.groups_in_order()[i](h, y, self.cos, self.sin, w, scale_embedding)
 
     def go_on(self, i: int, h: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return what the group after the i-th is given, and the projection it passes through, if any."""

@@ -16,7 +16,7 @@ from nfbench.sample.sample_set import SampleSet, draw, to_sample_set
 from nfbench.sample.sampler import Sampler
 from nfbench.train.resumable import Place
 
-EXACT = "sequential-static+denoise"  # what is drawn with from the flows
+TOO_SHORT = "no flow has trained for as long: raise the last of budget.forward_steps"
 
 
 def measure_while_training(
@@ -89,31 +89,35 @@ def budget_table(
     curves = pd.concat([read_curve(path) for path in arms], ignore_index=True)
     curves["total_seconds"] = curves["seconds"] + curves["flow_steps"] * seconds_per_step
     real = read_curve(floor).iloc[0]
-    rows = []
-    for space in spaces:
-        measure = f"fd_{space}"
-        passed, halved = (crossings(curves, flow, measure, factor) for factor in (1.0, 0.5))
-        for arm, curve in curves.groupby("arm", sort=False):
-            last, total = curve[measure].iloc[-1], curve["total_seconds"].iloc[-1]
-            exact = float(between(total, flow["total_seconds"], flow[measure]))
-            rows.append(
-                {
-                    "measure": measure,
-                    "arm": arm,
-                    "seen_by_its_loss": space in str(curve["seen_spaces"].iloc[0]).split(),
-                    "seconds": curve["seconds"].iloc[-1],
-                    "total_seconds": total,
-                    "distance": last,
-                    "exact_at_equal_total": exact,
-                    "ratio": last / exact,
-                    "floor": real[measure],
-                    "ratio_above_the_floor": (last - real[measure]) / (exact - real[measure]),
-                    "n_samples": real["n_samples"],
-                    "seconds_until_below_the_exact_inverse": passed[arm],
-                    "seconds_until_half_of_it": halved[arm],
-                }
-            )
-    return flow, curves, rows
+    return flow, curves, [row for space in spaces for row in _against(flow, curves, real, space)]
+
+
+def _against(flow: pd.DataFrame, curves: pd.DataFrame, real: pd.Series, space: str) -> list[dict[str, Any]]:
+    """Return a row an arm: how its end compares at equal total time, and when it passed the exact inverse."""
+    measure, rows = f"fd_{space}", []
+    passed, halved = (crossings(curves, flow, measure, factor) for factor in (1.0, 0.5))
+    for arm, curve in curves.groupby("arm", sort=False):
+        last, total = curve[measure].iloc[-1], curve["total_seconds"].iloc[-1]
+        exact = float(between(total, flow["total_seconds"], flow[measure]))
+        rows.append(
+            {
+                "measure": measure,
+                "arm": arm,
+                "seen_by_its_loss": space in str(curve["seen_spaces"].iloc[0]).split(),
+                "seconds": curve["seconds"].iloc[-1],
+                "total_seconds": total,
+                "distance": last,
+                "exact_at_equal_total": exact,
+                "ratio": last / exact,
+                "floor": real[measure],
+                "ratio_above_the_floor": (last - real[measure]) / (exact - real[measure]),
+                "n_samples": real["n_samples"],
+                "seconds_until_below_the_exact_inverse": passed[arm],
+                "seconds_until_half_of_it": halved[arm],
+                "notes": TOO_SHORT if total > flow["total_seconds"].max() else None,
+            }
+        )
+    return rows
 
 
 def crossings(

@@ -58,7 +58,7 @@ def against_time(axes: Axes, arms: pd.DataFrame, flow: pd.DataFrame, space: str)
     label = "exact inverse, denoised, at the same total time"
     axes.plot(seconds, line, color="0.3", linewidth=1.6, label=label)
     measured = flow["total_seconds"] - offset
-    axes.plot(measured, flow[measure], "s", color="0.3", markersize=4, label="flows of that line")
+    axes.plot(measured, flow[measure], "s", color="0.3", markersize=4, label="flows measured")
     axes.plot(seconds, line / 2, color="0.3", linewidth=0.8, linestyle=":", label="half of it")
     axes.set_xlabel("seconds of reverse training")
     log_axis(axes.yaxis)

@@ -21,14 +21,19 @@ RULE = (
     "`reproduced`: the whole interval of our quantity lies on the claimed side; `contradicted`: the whole"
     " interval lies on the other; else `not resolved`. Intervals over seeds are Student's t at 95%, those of"
     " differences over pairs of equal seed, so that the rule is the paired t-test at 5%, two-sided; those of"
-    " timings are what their table gives, in ratios.md quartiles over five rounds or more. No correction is"
-    " made for the number of claims.",
+    " timings are what their table gives, in ratios.md quartiles over five rounds or more, and hold what"
+    " differs between processes whose times were not yet stable. No correction is made for the number of"
+    " claims, nor of a claim's measurements.",
     f"`not resolved (why)` also for fewer than {FEWEST_SEEDS} seeds, for a quantity without an interval, for"
     " features that a loss has seen or of too few images, and for a number of the paper's that is marked"
     " CHECK. `not measured (why)` where no table holds it.",
     "A claim has one line. Its verdict is that of its decided measurements where they agree, and `not"
-    " resolved` where they do not; the number and the file shown are those of the first decided one, or else"
-    " of the first. All of them are below, and in claims_evidence.csv.",
+    " resolved` where they do not, however many are not decided: how many are stands beside. The quantity,"
+    " the number and the file shown are those of the first decided one, or else of the first. All of them are"
+    " below, and in claims_evidence.csv.",
+    "Grades of the paper's numbers: `P` is read in the primary text or code, `S` second-hand, `CHECK`"
+    " doubtful. Whether BiFlow's exact inverse is denoised is not known to us, so claims against it are"
+    " judged both ways, and one of the two need not be the paper's. Guidance is judged at scale 1, untuned.",
 )
 
 
@@ -48,7 +53,8 @@ def claims_tables(
         shown = next((row for row in rows if row["verdict"] in DECIDED), None)
         shown = shown or next((row for row in rows if row["measured"] is not None), rows[0])
         told = _told(claim)
-        lines.append({"id": name} | told | shown | {"verdict": overall(verdicts), "measurements": len(rows)})
+        count = {"decided": sum(verdict in DECIDED for verdict in verdicts), "measurements": len(rows)}
+        lines.append({"id": name} | told | shown | {"verdict": overall(verdicts)} | count)
         measured += [{"id": name} | told | row for row in rows]
     return tuple(pd.DataFrame(rows).astype({"seeds": "Int64"}) for rows in (lines, measured))
 
@@ -114,24 +120,24 @@ def write_page(path: str | Path, lines: pd.DataFrame, measured: pd.DataFrame) ->
 
 
 def _claims(rows: pd.DataFrame) -> str:
-    header = ("claim", "paper (grade)", "here", "claimed", "seeds", "device", "verdict", "file")
+    header = ("claim", "paper (grade)", "quantity", "here", "claimed", "seeds", "device", "verdict")
     return _markdown(
-        header,
+        (*header, "decided", "file"),
         [
-            (row["claim"], _paper(row), _number(row), row["claimed"], row["seeds"], row["device"])
-            + (f"**{row['verdict']}**", row["file"] and f"`{row['file']}`")
+            (row["claim"], _paper(row), row["quantity"], _number(row), row["claimed"], row["seeds"])
+            + (row["device"], f"**{row['verdict']}**", _decided(row), row["file"] and f"`{row['file']}`")
             for row in rows.astype(object).where(rows.notna(), None).to_dict("records")
         ],
     )
 
 
 def _measured(rows: pd.DataFrame) -> str:
-    header = ("id", "quantity", "experiment", "here", "claimed", "seeds", "device", "verdict", "file")
+    header = ("id", "quantity", "experiment", "here", "claimed", "seeds", "device", "commit", "verdict")
     return _markdown(
-        header,
+        (*header, "file"),
         [
             (f"`{row['id']}`", row["quantity"], row["experiment"], _number(row), row["claimed"])
-            + (row["seeds"], row["device"], row["verdict"], f"`{row['file']}`")
+            + (row["seeds"], row["device"], row["commit"], row["verdict"], f"`{row['file']}`")
             for row in rows.astype(object).where(rows.notna(), None).to_dict("records")
         ],
     )
@@ -142,6 +148,11 @@ def _paper(row: Mapping[str, Any]) -> str:
     values = row["paper_values"].split()
     made = f" from {' and '.join(values)}" if len(values) > 1 else ""
     return f"{row['paper_column']} {row['paper_number']:.4g}{made} ({row['grade']})"
+
+
+def _decided(row: Mapping[str, Any]) -> str | None:
+    """Return how many measurements decide the claim; nothing where nothing was measured."""
+    return None if row["measured"] is None else f"{row['decided']} of {row['measurements']}"
 
 
 def _number(row: Mapping[str, Any]) -> str | None:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from nfbench.report.ablations import MEASURES
 from nfbench.report.seed_intervals import FEWEST_SEEDS, OVER_SEEDS, t_interval
+from nfbench.report.spaces import space_of
 from nfbench.report.tables import distinct
 from nfbench.sample.contestant import contestant
 
@@ -207,7 +208,7 @@ def _evidence(rows: Sequence[pd.Series], column: str, selector: Selector, about:
         return Evidence(objection="the machine was busy", **about)
     if any(f"{column}: " in _text(row, "notes") for row in rows):
         return Evidence(objection="too few images for this many features", **about)
-    if any(column.rpartition("_")[2] in _text(row, "seen_spaces").split() for row in rows):
+    if any(space_of(column) in _text(row, "seen_spaces").split() for row in rows):
         return Evidence(objection="a loss has seen these features", **about)
     if f"{column}_std" not in rows[0]:
         return Evidence(**_bounds(rows, column), **about)

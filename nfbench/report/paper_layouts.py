@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from nfbench.report.spaces import space_of
+
 
 @dataclass(frozen=True)
 class Column:
@@ -15,7 +17,7 @@ class Column:
     @property
     def space(self) -> str:
         """The feature space that a column judges in, e.g. "effnet" of kid_effnet."""
-        return "classifier" if self.name == "label_accuracy" else self.name.rpartition("_")[2]
+        return space_of(self.name)
 
 
 @dataclass(frozen=True)

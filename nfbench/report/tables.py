@@ -107,7 +107,8 @@ def _row(
 ) -> dict[str, Any]:
     samples = [quality["samples"] for quality in measured.quality]
     training = [sample["training"] for sample in samples]
-    sampler = contestant(measured.contestant).sampler
+    drawn_by = contestant(measured.contestant)
+    sampler = drawn_by.sampler
     learned = entry(sampler).learned
     made = origins(measured.quality)
     return {
@@ -123,7 +124,7 @@ def _row(
         "label_accuracy": mean([quality["label_accuracy"] for quality in measured.quality]),
         "label_accuracy_real": mean([floor["label_accuracy"] for floor in floors.clean]),
         "inversion_mse": mean([row["inversion_mse"] for row in measured.inversion]),
-        "residual": mean([row["residual"] for row in measured.inversion]),
+        "residual": None if drawn_by.denoised else mean([row["residual"] for row in measured.inversion]),
         "inversion_visible_share": mean([row.get("visible_share") for row in measured.inversion]),
         **_reconstruction(measured),
         "nll_nats_per_dim": mean([row["nll_nats_per_dim"] for row in likelihood]),

@@ -98,10 +98,14 @@ def _check_ablations(values: dict[str, Any], source: str | Path, vocabulary: Voc
         variant = ablations.variants[name]
         reverse = values["reverse"] | {ablations.base: values["reverse"][ablations.base] | variant.reverse}
         changed = values | {"reverse": reverse, "forward": values["forward"] | variant.forward}
-        where = f"{source}, ablation '{name}'"
-        check(changed, vocabulary.schema, where)
-        _check_models(changed, where)
-        _check_guided_models(changed, where)
+        _check_changed(changed, f"{source}, ablation '{name}'", vocabulary)
+
+
+def _check_changed(values: dict[str, Any], where: str, vocabulary: Vocabulary) -> None:
+    """Refuse what a change of models makes of an experiment: its schema and models are looked at again."""
+    check(values, vocabulary.schema, where)
+    _check_models(values, where)
+    _check_guided_models(values, where)
 
 
 def _check_sampling_guidance(values: dict[str, Any], method: str, source: str | Path) -> None:
@@ -120,6 +124,7 @@ def _check_guided_models(values: dict[str, Any], source: str | Path) -> None:
     """Refuse training-time guidance where it is not defined, and its figure without clean images."""
     for method, model in values["reverse"].items():
         if not model.get("guidance_max"):
+            _check_unguided(method, model, source)
             continue
         if method != "biflow":
             raise UserError(
@@ -138,9 +143,23 @@ def _check_guided_models(values: dict[str, Any], source: str | Path) -> None:
             )
 
 
+def _check_unguided(method: str, model: dict[str, Any], source: str | Path) -> None:
+    """Refuse settings of training-time guidance that would do nothing."""
+    in_vain = {
+        "guidance_share": model.get("guidance_share", 1) != 1,
+        "conditioning": model.get("conditioning") == "extrapolated",
+    }
+    for key in (key for key, given in in_vain.items() if given):
+        raise UserError(
+            f"{source}: '{key}: {model[key]}' in 'reverse.{method}' does nothing without guidance; set"
+            f" 'guidance_max' above 0 or leave '{key}' out."
+        )
+
+
 def _check_budget(values: dict[str, Any], source: str | Path, vocabulary: Vocabulary) -> None:
     """Refuse curves of methods that the experiment does not describe, and changes that they do not take."""
-    budget, own = values.get("budget", {}), values["forward"]["training"]["steps"]
+    budget = values.get("budget", {})
+    own = values["forward"]["training"]["steps"]
     for steps in budget.get("forward_steps", []):
         if steps <= own:
             raise UserError(
@@ -162,11 +181,9 @@ def _check_budget(values: dict[str, Any], source: str | Path, vocabulary: Vocabu
         base = values["reverse"][arm["method"]]
         training = base["training"] | arm.get("change", {}).get("training", {})
         changed = base | arm.get("change", {}) | {"training": training}
-        reverse = values["reverse"] | {arm["method"]: changed}
         where = f"{source}, curve '{name}'"
-        check(values | {"reverse": reverse}, vocabulary.schema, where)
-        _check_models(values | {"reverse": reverse}, where)
-        _check_guided_models(values | {"reverse": reverse}, where)
+        with_arm = values | {"reverse": values["reverse"] | {arm["method"]: changed}}
+        _check_changed(with_arm, where, vocabulary)
         if changed.get("denoising") == "none":
             raise UserError(
                 f"{where}: curves are of clean images; set 'denoising' to 'learned' or leave it out."

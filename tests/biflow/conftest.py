@@ -6,6 +6,7 @@ import torch
 from baselines import TarFlow, TarFlowSpec
 from biflow import ReverseModel, ReverseSpec
 from biflow.objectives import trajectory
+from tests.biflow.guided import W_MAX
 
 SIZES = {"channels": 1, "image_size": 6, "patch_size": 2, "width": 16, "blocks": 3, "n_classes": 4}
 
@@ -55,3 +56,14 @@ def path(flow, y):
     x = torch.randn(5, 1, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     noise = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(4))
     return trajectory(flow, x, x + 0.1 * noise, y)
+
+
+@pytest.fixture(params=["added", "in-context", "extrapolated"])
+def guided(build_model, request):
+    """A model that takes scales up to W_MAX."""
+    return build_model(guidance_max=W_MAX, conditioning=request.param)
+
+
+@pytest.fixture
+def w():
+    return torch.tensor([0.0, 0.5, 0.0, 2.0, 1.3], dtype=torch.float64)  # y[2] is -1

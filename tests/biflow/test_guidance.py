@@ -1,4 +1,4 @@
-"""Guidance of the reverse model: conditions, the training law, and sampling in one evaluation or two."""
+"""Guidance of the reverse model: the training law, and sampling in one evaluation or two."""
 
 import dataclasses
 
@@ -7,32 +7,14 @@ import torch
 
 from baselines import make_sampler
 from baselines.tarflow.training import add_noise, drop_labels
-from biflow import OneStep, ReverseModel, load_reverse, save_reverse
+from biflow import OneStep
 from biflow.guidance import draw_scales, guided_reversal, reverse_in_two_evaluations
 from biflow.methods import METHODS
 from biflow.objectives import hidden_alignment, mse, trajectory
 from biflow.training import reverse_loss, reverse_spec
-from nfbench.config import ReverseConfig, TrainingConfig
 from nfbench.errors import UserError
 from nfbench.sample.sample_set import draw
-
-W_MAX = 2.0
-CONDITIONINGS = ["added", "in-context", "extrapolated"]
-CONFIG = ReverseConfig(
-    width=16, layers_per_group=1, head_dim=8, guidance_max=W_MAX,
-    training=TrainingConfig(steps=1, batch_size=5, optimizer="adamw", learning_rate=1e-3),
-)  # fmt: skip
-
-
-@pytest.fixture(params=CONDITIONINGS)
-def guided(build_model, request):
-    """A model that takes scales up to W_MAX."""
-    return build_model(guidance_max=W_MAX, conditioning=request.param)
-
-
-@pytest.fixture
-def w():
-    return torch.tensor([0.0, 0.5, 0.0, 2.0, 1.3], dtype=torch.float64)  # y[2] is -1
+from tests.biflow.guided import GUIDED, W_MAX
 
 
 def losses_and_gradients(model, *losses):
@@ -161,7 +143,7 @@ def test_the_training_loss_draws_scales_after_all_that_it_drew_without(
         0, 256, (5, 1, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
     labels = torch.tensor([0, 1, 2, 3, 0])
-    config = dataclasses.replace(CONFIG, guidance_max=guidance_max, guidance_share=share, label_drop=0.5)
+    config = dataclasses.replace(GUIDED, guidance_max=guidance_max, guidance_share=share, label_drop=0.5)
     loss = reverse_loss("biflow", flow, config)(model, images, labels, torch.Generator().manual_seed(7))
     generator = torch.Generator().manual_seed(7)
     x, noisy = add_noise(images, flow.spec.sigma, generator)
@@ -173,93 +155,19 @@ def test_the_training_loss_draws_scales_after_all_that_it_drew_without(
 
 @pytest.mark.parametrize("method", ["biflow-naive", "biflow-hidden"])
 def test_training_time_guidance_of_another_method_is_refused(flow, method):
-    for build in (lambda: reverse_spec(CONFIG, flow, method), lambda: reverse_loss(method, flow, CONFIG)):
+    for build in (lambda: reverse_spec(GUIDED, flow, method), lambda: reverse_loss(method, flow, GUIDED)):
         with pytest.raises(UserError, match="training-time guidance is defined for hidden alignment"):
             build()
 
 
 def test_guidance_needs_dropped_labels_and_classes(flow, build_model):
     with pytest.raises(UserError, match="set the 'label_drop' of biflow above 0"):
-        reverse_spec(dataclasses.replace(CONFIG, label_drop=0.0), flow, "biflow")
+        reverse_spec(dataclasses.replace(GUIDED, label_drop=0.0), flow, "biflow")
     flow.spec = dataclasses.replace(flow.spec, n_classes=None)
     with pytest.raises(UserError, match="no classes to guide by"):
-        reverse_spec(CONFIG, flow, "biflow")
+        reverse_spec(GUIDED, flow, "biflow")
     with pytest.raises(ValueError, match="guidance_max is 1.0; .* needs classes"):
         build_model(n_classes=None, guidance_max=1.0)
-
-
-# Conditioning.
-
-
-@pytest.mark.parametrize("scaled", [True, False])
-def test_a_fresh_in_context_group_leaves_the_image_s_tokens_alone(flow, z, scaled):
-    config = dataclasses.replace(CONFIG, conditioning="in-context", guidance_max=W_MAX if scaled else 0.0)
-    model = ReverseModel(reverse_spec(config, flow, "biflow")).double()
-    w = torch.full((5,), 1.5, dtype=torch.float64) if scaled else None
-    states = model.hidden_states(z, torch.tensor([0, 1, 2, 3, -1]), w)
-    assert all(torch.equal(state, model.start(z)) for state in states)
-
-
-def test_a_fresh_guided_model_does_not_know_the_scale(flow, z):
-    model = ReverseModel(reverse_spec(CONFIG, flow, "biflow")).double()
-    for w in (torch.zeros(5), torch.full((5,), 1.5)):
-        states = model.hidden_states(z, None, w.double())
-        assert torch.equal(states[-1], model.hidden_states(z, None)[-1])
-
-
-def test_tokens_keep_their_own_place_beside_the_conditions(guided, z, y, w):
-    order = torch.randperm(9, generator=torch.Generator().manual_seed(5))
-    h, conditions = guided.start(z), (w, guided.scales[0](w))
-    group, cos, sin = guided.groups[0], guided.cos, guided.sin
-    expected = group(h, y, cos, sin, *conditions)
-    assert expected.shape == h.shape
-    torch.testing.assert_close(group(h[:, order], y, cos[order], sin[order], *conditions), expected[:, order])
-    assert not torch.allclose(group(h[:, order], y, cos, sin, *conditions), expected[:, order])
-
-
-def test_extrapolated_classes_guide_groups_that_are_linear_in_them_exactly(flow, z, y, w):
-    """Fresh layers are the identity, so a group adds the class's embedding and no more."""
-    config = dataclasses.replace(CONFIG, conditioning="extrapolated")
-    model = ReverseModel(reverse_spec(config, flow, "biflow")).double()
-    torch.nn.init.normal_(model.out.linear.weight)
-    h, wide = model.start(z), w[:, None, None]
-    guided = (1 + wide) * model.run_group(0, h, y) - wide * model.run_group(0, h, None)
-    torch.testing.assert_close(model.run_group(0, h, y, w), guided, rtol=0, atol=1e-14)
-    assert not torch.allclose(guided, model.run_group(0, h, y))
-
-
-def test_class_and_scale_matter_in_any_conditioning(guided, z, y, w):
-    base = guided(z, y, w)
-    with_class = (y >= 0).nonzero().flatten()
-    other_class = guided(z, torch.where(y >= 0, (y + 1) % 4, y), w)
-    other_scale = guided(z, y, w + 0.1)
-    for i in range(5):
-        assert torch.equal(other_class[i], base[i]) == (i not in with_class)
-        assert not torch.allclose(other_scale[i], base[i])
-
-
-def test_in_context_conditions_are_tokens_of_the_group(build_model, z, y):
-    model = build_model(conditioning="in-context")
-    group = model.groups[0]
-    token = group.classes(torch.where(y < 0, 4, y))[:, None]
-    h = torch.cat([token, model.start(z)], dim=1)
-    cos = torch.cat([torch.ones(1, 4, dtype=torch.float64), model.cos])
-    sin = torch.cat([torch.zeros(1, 4, dtype=torch.float64), model.sin])
-    expected = group.layers[0](h, cos, sin)[:, 1:]
-    torch.testing.assert_close(model.run_group(0, model.start(z), y), expected)
-
-
-def test_a_plain_model_takes_no_scale(model, z, y, w):
-    with pytest.raises(ValueError, match="takes no guidance scale"):
-        model(z, y, w)
-
-
-def test_a_guided_checkpoint_holds_its_architecture(guided, tmp_path, z, y, w):
-    model, path = guided.float(), tmp_path / "guided.safetensors"
-    save_reverse(path, model)
-    loaded, _ = load_reverse(path)
-    assert loaded.spec == model.spec
-    assert torch.equal(loaded(z.float(), y, w.float()), model(z.float(), y, w.float()))
 
 
 # Sampling.

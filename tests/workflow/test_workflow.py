@@ -38,15 +38,15 @@ def test_everything_promised_is_there(finished):
     assert rows["fd_classifier_std"].isna().all()  # one seed has no spread
     assert rows["fd_effnet"].isna().all()  # tiny.yaml leaves this space out
     assert rows["inversion_mse"].notna().tolist() == [False, False, True, True]  # the first is the truth
-    assert rows["residual"].notna().tolist() == [True, True, True, False]
+    assert rows["residual"].notna().tolist() == [True, False, True, False]
     assert rows["n_samples"].eq(100).all()
     assert (results / "table1.md").read_text().count("\n") > 20
     page = (results / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 10
+    assert page.count("data:image/png;base64,") == 11
     assert "Quality and speed: tiny" in page
     figures = sorted(path.name for path in (results / "figures/tiny").iterdir())
     names = ["front", "nearest", "quality_speed", "sample_size", "samples", "sweeps", "training"]
-    names += ["trajectory", "inpainting", "class_editing"]
+    names += ["trajectory", "inpainting", "class_editing", "guidance"]
     assert figures == sorted(f"{name}.{suffix}" for name in names for suffix in ("png", "pdf"))
     assert not list(results.rglob("*.resume.pt"))
 
@@ -74,6 +74,15 @@ def test_edited_images_are_measured_for_the_exact_inverse_and_the_learned_revers
     assert rows["mask"].isna().tolist()[6:] == [True, True]
     assert rows["leak"].tolist()[:6] == rows["kept_mse_pasted"].tolist()[:6] == [0.0] * 6
     assert rows["n"].eq(40).all()
+
+
+def test_guidance_is_drawn_and_told_against_none(finished):
+    rows = pd.read_csv(finished / "results/tiny/report/guidance.csv")
+    assert rows["contestant"].tolist() == ["sequential-static+denoise"] * 2
+    assert rows["scale"].tolist() == [0, 1]
+    assert rows["effect_fd_classifier"].notna().tolist() == [False, True]
+    assert rows["p_fd_classifier"].isna().all()  # one seed
+    assert rows["nfe"].tolist() == [15, 30]
 
 
 def test_logs_show_the_progress_of_the_training(finished):

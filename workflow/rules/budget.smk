@@ -21,7 +21,7 @@ rule budget_start:
         flow=lambda w: f"results/{w.experiment}/forward/seed{first_seed(w)}.safetensors",
         classifier=classifier_of,
         references=references_of,
-        code=ancient(library("nfbench/measure/budget.py", "nfbench/measure/scores.py") + FLOW_CODE),
+        code=library("nfbench/measure/budget.py", "nfbench/measure/scores.py") + INVERSE_CODE,
     output:
         "results/{experiment}/budget/forward.json",
     log:
@@ -46,7 +46,7 @@ rule budget_forward:
     input:
         classifier=classifier_of,
         references=references_of,
-        code=ancient(library("nfbench/measure/budget.py", "nfbench/measure/scores.py") + FLOW_CODE),
+        code=ancient(library("nfbench/measure/budget.py", "nfbench/measure/scores.py") + INVERSE_CODE),
     output:
         "results/{experiment}/budget/forward-{steps}.json",
     log:
@@ -64,6 +64,7 @@ rule budget_forward:
         seed=first_seed,
         device=setting("device"),
         precision=setting("precision"),
+        compile=setting("compile"),
     script:
         "../scripts/budget_forward.py"
 
@@ -100,6 +101,7 @@ rule budget_reverse:
         seed=first_seed,
         device=setting("device"),
         precision=setting("precision"),
+        compile=setting("compile"),
     script:
         "../scripts/budget_reverse.py"
 
@@ -135,9 +137,9 @@ rule budget_floor:
 rule report_budget:
     """Join the curves, and say when each arm passes the exact inverse at equal time."""
     input:
-        flows=lambda w: budget_files(BUDGETED, "flows"),
+        flows=lambda w: budget_flows(BUDGETED),
         floor=f"results/{BUDGETED}/budget/floor.json",
-        arms=lambda w: budget_files(BUDGETED, "arms"),
+        arms=lambda w: budget_arms(BUDGETED),
         code=library("nfbench/measure/budget.py", "nfbench/power_law.py", "nfbench/report/budget_figures.py"),
     output:
         csv="results/budget.csv",

@@ -68,8 +68,8 @@ rule keep_budget:
         ],
         measured=lambda w: [
             f"results/{w.experiment}/budget/floor.json",
-            *budget_files(w.experiment, "flows"),
-            *budget_files(w.experiment, "arms"),
+            *budget_flows(w.experiment),
+            *budget_arms(w.experiment),
         ],
     output:
         files=[

@@ -21,15 +21,15 @@ def longer_flow(wildcards):
     return forward | {"training": forward["training"] | {"steps": steps, "evaluate_every": steps}}
 
 
-def budget_files(experiment, kind):
-    """Return the files of a budget's arms, or of its flows: the arms' own, and longer trained ones."""
-    budget = EXPERIMENTS[experiment]["budget"]
-    flows = ["forward", *(f"forward-{steps}" for steps in budget["forward_steps"])]
-    return expand(
-        "results/{experiment}/budget/{name}.json",
-        experiment=experiment,
-        name=flows if kind == "flows" else budget["arms"],
-    )
+def budget_flows(experiment):
+    """Return the files of a budget's flows: the arms' own, and longer trained ones."""
+    steps = EXPERIMENTS[experiment]["budget"]["forward_steps"]
+    return [f"results/{experiment}/budget/forward{longer}.json" for longer in ["", *(f"-{n}" for n in steps)]]
+
+
+def budget_arms(experiment):
+    """Return the files of a budget's arms."""
+    return [f"results/{experiment}/budget/{arm}.json" for arm in EXPERIMENTS[experiment]["budget"]["arms"]]
 
 
 def protocol_contestant(experiment, sampler):

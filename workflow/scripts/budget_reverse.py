@@ -17,7 +17,7 @@ with job(snakemake.log[0], snakemake.threads) as report:
     chosen, output = snakemake.params, snakemake.output[0]
     recipe = RECIPES[chosen.method]
     config = build(recipe.config, chosen.model)
-    place = Place.chosen(chosen.device, chosen.precision)
+    place = Place.chosen(chosen.device, chosen.precision, chosen.compile)
     splits = load_section(chosen.data)
     flow, meta = load_flow(snakemake.input.flow)
     flow.requires_grad_(False).to(place.device)

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from baselines import load_flow, make_sampler
+from baselines import CLEAN_INVERSE, load_flow, make_sampler
 from biflow import load_reverse
 from nfbench.config import GuidanceConfig, build
 from nfbench.data.datasets import balanced_indices, load_section
@@ -16,24 +16,23 @@ from nfbench.sample.contestant import contestant
 from nfbench.sample.floors import real_images
 from nfbench.sample.sample_set import to_sample_set
 
-EXACT = "sequential-static+denoise"
-
 
 def exact_contestants(flow, config):
     """Yield the exact inverse with one scale for all tokens, and if asked for with the annealed one."""
-    yield EXACT, make_sampler(EXACT, flow, annealed=False), config.scales
+    yield CLEAN_INVERSE, make_sampler(CLEAN_INVERSE, flow, annealed=False), config.scales, []
     if config.annealed:
-        yield f"{EXACT}, annealed", make_sampler(EXACT, flow, annealed=True), config.scales
+        annealed = make_sampler(CLEAN_INVERSE, flow, annealed=True)
+        yield f"{CLEAN_INVERSE}, annealed", annealed, config.scales, []
 
 
 def learned_contestants(method, path, config):
     """Yield a reverse by one evaluation, at the scales that it was trained with, and by two."""
-    model, _ = load_reverse(path)
-    sampler = contestant(method).sampler
+    model, meta = load_reverse(path)
+    sampler, seen = contestant(method).sampler, meta["training"]["seen_spaces"]
     if model.spec.guidance_max:
         trained = [scale for scale in config.scales if scale <= model.spec.guidance_max]
-        yield f"{method}, one evaluation", make_sampler(sampler, model), trained
-    yield f"{method}, two evaluations", make_sampler(sampler, model, evaluations=2), config.scales
+        yield f"{method}, one evaluation", make_sampler(sampler, model), trained, seen
+    yield f"{method}, two evaluations", make_sampler(sampler, model, evaluations=2), config.scales, seen
 
 
 with job(snakemake.log[0], snakemake.threads) as report:
@@ -53,9 +52,9 @@ with job(snakemake.log[0], snakemake.threads) as report:
         contestants += learned_contestants(method, path, config)
     rows = []
     options = {"seed": seed, "n": config.n_samples, "batch_size": snakemake.params.batch_size}
-    for name, sampler, scales in contestants:
+    for name, sampler, scales, seen in contestants:
         for row in sweep(sampler.to(device), scales, device=device, score=score, **options):
-            rows.append({"contestant": name, "settings": sampler.settings} | row)
+            rows.append({"contestant": name, "settings": sampler.settings, "seen_spaces": seen} | row)
             report(f"{name}: {row}")
     write_json(
         snakemake.output[0],

@@ -1,5 +1,6 @@
 """Quality against training time: when a curve passes the flow's."""
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -118,3 +119,14 @@ def test_a_step_of_the_flow_costs_the_same_in_the_line_and_in_the_curves(files):
     # 300 steps took 300 seconds, the first hundred of them less than their share
     assert flow["total_seconds"].tolist() == [100, 200]
     assert curves["total_seconds"].tolist() == [160, 200, 160]
+
+
+def test_an_arm_that_outlasts_every_flow_is_noted_and_compared_with_nothing(files):
+    place = Place(torch.device("cpu"), "fp32")
+    late = [{"seconds": 101.0, "fd_a": 1.0}]
+    write_curve(files / "other.json", late, place, arm="late", flow_steps=100, seen_spaces="")
+    told = {row["arm"]: row for row in table(files)[2]}
+    assert "raise the last of budget.forward_steps" in told["late"]["notes"]
+    assert np.isnan(told["late"]["ratio"])
+    assert told["late"]["seconds_until_below_the_exact_inverse"] is None
+    assert told["fast"]["notes"] is None

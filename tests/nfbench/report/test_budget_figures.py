@@ -31,7 +31,7 @@ def test_the_exact_inverse_is_drawn_at_the_same_total_time_with_its_half_and_the
     assert (lines["half of it"].get_ydata()[0], lines["half of it"].get_ydata()[-1]) == pytest.approx(
         (200, 100)
     )
-    flows = lines["flows of that line"]
+    flows = lines["flows measured"]
     assert (flows.get_xdata().tolist(), flows.get_ydata().tolist()) == ([0, 100], [400, 200])
     assert set(lines["real images"].get_ydata()) == {30}
     assert lines["plain"].get_ydata().tolist() == [240, 90]

@@ -130,13 +130,26 @@ def test_a_count_is_its_own_interval():
         ({"seeds": "0 1"}, "the two rows differ in seeds"),
         ({"notes": "speed: the machine was busy with other work"}, "the machine was busy"),
         ({"busy": True}, "the machine was busy"),
-        ({"seen_spaces": "effnet speed"}, "a loss has seen these features"),
         ({"notes": "speed: n = 1 is under twice the 8 features"}, "too few images for this many features"),
     ],
 )
 def test_what_cannot_be_compared_is_shown_with_the_reason(changes, objection):
     found = only(RATIO, table1(**changes))
     assert (found.value, found.objection) == (4, objection)
+
+
+@pytest.mark.parametrize(
+    ("column", "objection"),
+    [
+        ("kid_effnet", "a loss has seen these features"),
+        ("fd_effnet_reconstruction", "a loss has seen these features"),
+        ("fd_classifier", ""),
+        ("label_accuracy", ""),
+    ],
+)
+def test_features_that_a_loss_has_seen_judge_nothing_and_others_do(column, objection):
+    rows = table1(seen_spaces="effnet").rename(columns={"fd": column, "fd_std": f"{column}_std"})
+    assert only(RATIO | {"column": column}, rows).objection == objection
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,13 @@ def test_an_iterative_inverse_tells_its_threshold_and_sweeps(samplers):
     assert rows["sweeps"].tolist()[3:] == ["8.0 10.0", "4.0 5.3"]
 
 
+def test_a_denoised_row_has_no_residual(samplers):
+    raw, denoised = (iterative(name, 0.05, 4e-6, [8.0], 1e-13) for name in ("jacobi", "jacobi+denoise"))
+    rows = table("toy", [*samplers, raw, denoised], FLOORS, LIKELIHOOD)
+    assert rows["residual"].tolist()[3] == 0.1
+    assert rows["residual"].isna().tolist()[4]
+
+
 def test_an_iterative_inverse_is_a_speed_baseline_only_where_its_error_is_rounding(samplers):
     exact = iterative("jacobi+denoise", 0.05, 4e-6, [8.0], 1e-13)
     loose = iterative("jacobi@tuned+denoise", 0.02, 0.1, [4.0], 1e-4)

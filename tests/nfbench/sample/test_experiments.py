@@ -120,6 +120,14 @@ def test_the_order_of_keys_changes_nothing(vocabulary):
             "curve 'odd': curves are of clean images",
         ),
         (
+            {"reverse": {"biflow": BIFLOW | {"conditioning": "extrapolated"}}},
+            "'conditioning: extrapolated' in 'reverse.biflow' does nothing without guidance",
+        ),
+        (
+            {"reverse": {"biflow": BIFLOW | {"guidance_share": 0.5, "guidance_max": 0}}},
+            "'guidance_share: 0.5' in 'reverse.biflow' does nothing without guidance",
+        ),
+        (
             {
                 "reverse": {"biflow": BIFLOW | {"perceptual": {"classifier": 0.4}}},
                 "ablations": ["noisy"],
