@@ -274,6 +274,7 @@ def test_the_schema_s_sampler_options_are_those_that_the_samplers_take():
 
 
 def test_the_section_guidance_may_be_left_out_and_takes_defaults(values):
+    del values["guidance"]
     assert build(ExperimentConfig, values).guidance is None
     built = build(ExperimentConfig, values | {"guidance": {"n_samples": 50}}).guidance
     assert (built.n_samples, built.annealed) == (50, False)
