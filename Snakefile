@@ -1,4 +1,4 @@
-# BiFlow Bench: data -> forward flow -> reverse model -> sample -> measure -> report
+# BiFlow Bench: data -> flow -> reverse -> samples -> measurements -> tables and figures
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -12,33 +12,23 @@ if not workflow.configfiles:
 report: "workflow/report/workflow.rst"
 
 
-if "sizes" in config:  # an experiment that times networks of named sizes, and has nothing else
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/measure.smk"
+include: "workflow/rules/report.smk"
 
-    include: "workflow/rules/paper_speed.smk"
 
-    localrules:
-        all,
+localrules:
+    all,
 
-    rule all:
-        """The table of speeds."""
-        default_target: True
-        input:
-            rules.paper_speed.input,
 
-else:
-
-    include: "workflow/rules/experiment.smk"
-
-    localrules:
-        all,
-
-    # Not in the included file: an include leaves the default target as it was.
-    rule all:
-        """Every table and figure of the configured experiments."""
-        default_target: True
-        input:
-            "results/table1.csv",
-            "results/table1.md",
-            "results/report.html",
-            all_figures(),
-            editing_tables(JOINED),
+# Not in an included file: an include leaves the default target as it was.
+rule all:
+    """Every table and figure of the configured experiments."""
+    default_target: True
+    input:
+        rules.report_tables.output,
+        rules.report_page.output,
+        expand("results/{experiment}/report/report.html", experiment=ACTIVE.joined),

@@ -2,24 +2,24 @@
 
 The student has the architecture of the frozen flow and starts from its weights. Each of its blocks undoes
 one of the flow's in a single pass, reading all tokens at once, and is matched by MSE to the flow's states in
-reverse order. How the two fit together is not published in more detail; what was chosen here:
+reverse order. No more detail is published. The choices made here:
 
 - A block reads the tokens v of the noise side, in its own order and without the causal mask, and gives
   u_i = v_i exp(a_{i-1}) + m_{i-1}: scale and shift of a token come from the network's row before it, and are
-  clipped, as in the flow. Any other place would take the weights away from what they were trained to say.
-  With the mask back on, a fresh student is one Jacobi sweep from the guess z, and each block's tokens 0 and 1
-  are exact; see the tests.
-- Token 0 passes unchanged, as it does in the exact inverse. The last row, which belongs to no token, is
-  read by the others alone.
-- The form loses nothing: the flow's own scale and shift, which would make the student exact, obey the clip.
+  clipped, as in the flow. In any other place the weights would do what they were not trained for. With
+  the mask back on, an untrained student is one Jacobi sweep from z, and tokens 0 and 1 of each block are
+  exact; see the tests.
+- Token 0 passes unchanged, as in the exact inverse. The last row predicts no token; the others attend to it.
+- The clip rules out no exact student: the flow's own scales and shifts obey it.
 - In training the student runs from z to x_0 on its own states, as in sampling, with the gradient through
   the whole chain; no block is given the flow's states.
 
-What comes out is x_0, with the flow's training noise.
+The output is x_0, which carries the flow's training noise.
 """
 
 import dataclasses
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -28,13 +28,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.tarflow.checkpoint import as_flow
 from baselines.tarflow.counting import Count
-from baselines.tarflow.denoise import Denoised
+from baselines.tarflow.flops import pass_flops
 from baselines.tarflow.model import Block, TarFlow, TarFlowSpec
 from nfbench.data.tokens import tokens_to_images
-from nfbench.device import in_full_precision
 from nfbench.errors import UserError
+from nfbench.runtime import in_full_precision
 from nfbench.sample.sampler import Sampled
 from nfbench.train.checkpoint import load_model, save_checkpoint
 
@@ -49,7 +48,7 @@ class StudentSpec:
 
     Attributes:
         flow: that of its teacher.
-        normalisation: what errors of states are in units of. "state": the RMS of each state of the flow;
+        normalisation: units of the errors of states. "state": the RMS of each state of the flow;
             "token": the same for every token's place; "none": no division.
     """
 
@@ -90,7 +89,7 @@ class StudentBlock(Block):
 
 
 class FarmerStudent(nn.Module):
-    """One block for each of the flow's, which are undone from the last to the first."""
+    """One block for each of the flow's; they undo the flow's from the last to the first."""
 
     def __init__(self, spec: StudentSpec):
         super().__init__()
@@ -127,7 +126,7 @@ class FarmerStudent(nn.Module):
         """Map noise (B, T, D) to the tokens of noisy images, (B, T, D), in one evaluation."""
         return self.states(z, y)[-1]
 
-    def way_back(self, z: Tensor, y: Tensor | None = None) -> list[Tensor | None]:
+    def decode_trajectory(self, z: Tensor, y: Tensor | None = None) -> list[Tensor | None]:
         """Return None for the clean image, which a student does not make, then x_0', ..., x_{K-1}'."""
         return [None, *self.states(z, y)[::-1]]
 
@@ -154,23 +153,31 @@ def state_errors(student: FarmerStudent, states: list[Tensor], targets: list[Ten
     return [((state - target) / unit).square().mean() for state, target, unit in triples]
 
 
-def save_student(path: str | Path, student: FarmerStudent, meta: dict[str, Any] | None = None) -> None:
-    """Write a student, its architecture and further JSON-able facts (training, provenance)."""
+def save_student(
+    path: str | Path,
+    student: FarmerStudent,
+    meta: dict[str, Any] | None = None,
+    kept: Mapping[int, Mapping[str, Tensor]] | None = None,
+) -> None:
+    """Write a student, its architecture, further JSON-able facts, and weights at earlier steps."""
     architecture = dataclasses.asdict(student.spec)
-    save_checkpoint(path, student, KIND, {"architecture": architecture} | (meta or {}))
+    save_checkpoint(path, student, KIND, {"architecture": architecture} | (meta or {}), kept)
 
 
-def load_student(path: str | Path) -> tuple[FarmerStudent, dict[str, Any]]:
-    """Read a student, in evaluation mode on the CPU, and what is known of it.
+def load_student(path: str | Path, step: int | None = None) -> FarmerStudent:
+    """Read a student, in evaluation mode on the CPU.
+
+    Args:
+        step: of an earlier checkpoint in the same file; None for the final weights.
 
     Raises:
-        UserError: the file is missing, corrupt or no student.
+        UserError: the file is missing, corrupt, no student, or has no weights of that step.
     """
 
     def build(architecture: dict[str, Any]) -> FarmerStudent:
         return FarmerStudent(StudentSpec(**architecture | {"flow": TarFlowSpec(**architecture["flow"])}))
 
-    return load_model(path, KIND, build)
+    return load_model(path, KIND, build, step)
 
 
 class Farmer:
@@ -179,7 +186,7 @@ class Farmer:
     name = "farmer"
 
     def __init__(self, student: FarmerStudent | str | Path):
-        self.student = load_student(student)[0] if isinstance(student, str | Path) else student
+        self.student = load_student(student) if isinstance(student, str | Path) else student
 
     @property
     def latent_shape(self) -> tuple[int, int]:
@@ -190,12 +197,21 @@ class Farmer:
         return self.student.spec.flow.n_classes
 
     @property
+    def flow_spec(self) -> TarFlowSpec:
+        """Architecture of the flow that the student learned from."""
+        return self.student.spec.flow
+
+    @property
     def n_parameters(self) -> int:
         return sum(p.numel() for p in self.student.parameters())
 
     @property
     def settings(self) -> dict[str, Any]:
         return {}
+
+    def flops_per_image(self, guidance: float = 0.0) -> int:
+        """Return the FLOPs of one image: one pass of every block, without the causal mask's savings."""
+        return pass_flops(self.student.spec.flow)
 
     def to(self, device: torch.device) -> Self:
         self.student.to(device)
@@ -222,29 +238,3 @@ class Farmer:
                 hook.remove()
         blocks = len(self.student.blocks)
         return Sampled(images, nfe=count.evaluations / (blocks * len(z)), token_steps=count.tokens / len(z))
-
-
-def denoised_farmer(
-    student: FarmerStudent | str | Path, flow: TarFlow | str | Path | None = None, strength: float = 1.0
-) -> Denoised:
-    """Return a student's sampler that ends in clean images, by the score of its teacher.
-
-    Args:
-        flow: the teacher, or its checkpoint.
-        strength: see `baselines.tarflow.denoise.denoise`.
-
-    Raises:
-        UserError: the flow is not given, or is another than the teacher.
-    """
-    if flow is None:
-        raise UserError(
-            "'farmer+denoise' denoises with the score of the flow that the student learned from; give it, or"
-            " its checkpoint, as the option 'flow'."
-        )
-    sampler, flow = Farmer(student), as_flow(flow)
-    if sampler.student.spec.flow != flow.spec:
-        raise UserError(
-            "The flow given to 'farmer+denoise' has another architecture than the student's teacher; give the"
-            " flow that the student learned from."
-        )
-    return Denoised(sampler, flow, strength)

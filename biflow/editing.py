@@ -1,8 +1,8 @@
-"""Uses of an inverse without training: inpainting and class editing through the flow's noise.
+"""Inpainting and class editing through the flow's noise, without training (arXiv:2512.10953).
 
-Both send an image through the frozen flow to its noise, z = F(x + sigma eps | y), change something there
-or in the label, and come back with any sampler: the learned reverse in one evaluation (arXiv:2512.10953),
-or an exact inverse. No sampler gives back the known pixels exactly; `paste` puts them there.
+Both encode an image with the frozen flow, z = F(x + sigma eps | y), change z or the label, and decode with
+any sampler: the learned reverse in one evaluation, or an exact inverse. Samplers do not reproduce the known
+pixels exactly; `paste` restores them.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from nfbench.sample.sampler import Sampler
 
 @dataclass(frozen=True)
 class InpaintingNoise:
-    """All that is random about inpainting a batch, standard normal.
+    """Standard normal noise for inpainting a batch.
 
     Attributes:
-        training: eps of x + sigma eps, what the flow's training images carried, (B, c, H, W).
-        hidden: stands in place of the hidden pixels, (B, c, H, W).
-        redrawn: stands in place of the noise of tokens that are not wholly known, (B, T, D).
+        training: eps of x + sigma eps, as in the flow's training, (B, c, H, W).
+        hidden: replaces the hidden pixels, (B, c, H, W).
+        redrawn: replaces the noise of tokens with hidden pixels, (B, T, D).
     """
 
     training: Tensor
@@ -35,30 +35,30 @@ class InpaintingNoise:
 def inpaint(
     flow: TarFlow, sampler: Sampler, images: Tensor, hidden: Tensor, y: Tensor | None, noise: InpaintingNoise
 ) -> Tensor:
-    """Fill hidden pixels in; nothing of them reaches the result.
+    """Inpaint hidden pixels, whose values do not influence the result.
 
-    Known pixels get the flow's training noise, hidden ones are replaced by noise of unit scale in pixel
-    units, N(0, 1), neither clipped nor scaled: the paper does not say which noise, and this is the flow's
-    own prior, about as wide as the pixels' range. It was not tuned: smaller noise lies nearer to what the
-    flow was trained on, and cost less error where we tried it. Then z' = M z + (1 - M) eps token by token,
-    with M = 1 where all pixels of a token are known (a token with any hidden pixel is redrawn), and the
-    sampler maps z' to images. That is the paper's recipe, not a draw from the flow's conditional density: F
-    is autoregressive in both directions in turn, so that after two blocks the noise of every known token
-    depends on what replaced the hidden pixels, and on the way back known pixels on the redrawn tokens.
+    Known pixels get the flow's training noise; hidden pixels are replaced by N(0, 1). The paper does not
+    specify this noise. Ours is that of the prior and was not tuned; smaller noise gave lower errors where we
+    tried it. The noise of the flow is then mixed per token, z' = M z + (1 - M) eps, with M = 1 where all
+    pixels of a token are known, and the sampler decodes z'.
+
+    This is the paper's method, not a sample from the flow's conditional density: the blocks of F alternate
+    direction, so that after two blocks the noise of every known token depends on the replaced pixels, and
+    decoded known pixels depend on redrawn tokens.
 
     Args:
         flow: F.
-        sampler: the way back; it must take the flow's noise.
+        sampler: decodes; its noise must have the flow's shape.
         images: in [-1, 1], (B, c, H, W), without training noise.
         hidden: True where hidden, bool, (H, W) for all images or (B, 1, H, W).
-        y: class ids (B,), -1 for no class; None is -1 for all.
+        y: class ids (B,), -1 for no class; None means -1 for all.
         noise: of the images' dtype.
 
     Returns:
-        Images (B, c, H, W), not clamped; the known pixels too are the sampler's.
+        Images (B, c, H, W), not clamped; known pixels are decoded too.
 
     Raises:
-        UserError: something does not fit the flow, or an image has no token that is wholly known.
+        UserError: an argument does not fit the flow, or an image has no completely known token.
     """
     _check(flow, sampler, images, {"training": noise.training, "hidden": noise.hidden})
     if y is not None and flow.spec.n_classes is not None:
@@ -73,10 +73,10 @@ def inpaint(
 
 
 def known_tokens(flow: TarFlow, images: Tensor, hidden: Tensor) -> Tensor:
-    """Tell which tokens have known pixels alone, bool, (B, T), or (1, T) of one mask for all images.
+    """Return which tokens have no hidden pixel, bool, (B, T), or (1, T) for one mask of all images.
 
     Raises:
-        UserError: the mask is not bool, is of another shape, or leaves no token of an image wholly known.
+        UserError: the mask has a wrong dtype or shape, or an image has no completely known token.
     """
     batch, _, height, width = images.shape
     if hidden.dtype != torch.bool:
@@ -92,13 +92,13 @@ def known_tokens(flow: TarFlow, images: Tensor, hidden: Tensor) -> Tensor:
         first = int((~known.any(dim=1)).nonzero()[0])
         raise UserError(
             f"The mask leaves no token ({flow.spec.patch_size}x{flow.spec.patch_size} pixels) of image"
-            f" {first} wholly known; hide less, or draw a sample."
+            f" {first} completely known; hide less, or draw a sample."
         )
     return known
 
 
 def paste(images: Tensor, result: Tensor, hidden: Tensor) -> Tensor:
-    """Put the known pixels of `images` back into an inpainted result, (B, c, H, W) both."""
+    """Copy the known pixels of `images` into an inpainted result, (B, c, H, W) both."""
     return torch.where(hidden, result, images)
 
 
@@ -106,21 +106,21 @@ def paste(images: Tensor, result: Tensor, hidden: Tensor) -> Tensor:
 def edit_class(
     flow: TarFlow, sampler: Sampler, images: Tensor, y_from: Tensor, y_to: Tensor, noise: Tensor
 ) -> Tensor:
-    """Show images as if they were of other classes: z = F(x + sigma eps | y_from), back given y_to.
+    """Change the class of images: encode z = F(x + sigma eps | y_from) and decode it given y_to.
 
     Args:
         flow: F.
-        sampler: the way back; it must take the flow's noise.
+        sampler: decodes; its noise must have the flow's shape.
         images: in [-1, 1], (B, c, H, W), without training noise.
         y_from: the images' own class ids (B,), -1 for no class.
-        y_to: the class ids to show them as, (B,).
-        noise: eps, standard normal, like the images.
+        y_to: the new class ids, (B,).
+        noise: eps, standard normal, of the images' shape and dtype.
 
     Returns:
         Images (B, c, H, W), not clamped.
 
     Raises:
-        UserError: the flow or the sampler knows no classes, or something does not fit the flow.
+        UserError: the flow or the sampler is unconditional, or an argument does not fit the flow.
     """
     for what, n_classes in (("flow", flow.spec.n_classes), (f"sampler '{sampler.name}'", sampler.n_classes)):
         if n_classes is None:
@@ -132,12 +132,12 @@ def edit_class(
 
 
 def unit_noise(flow: TarFlow, noisy: Tensor, y: Tensor | None) -> Tensor:
-    """Encode noisy images (B, c, H, W) to what samplers start from: noise of unit variance, (B, T, D)."""
+    """Encode noisy images (B, c, H, W) to the input of samplers, noise of unit variance, (B, T, D)."""
     return flow.encode(noisy, y).z / flow.var.sqrt()
 
 
 def _check(flow: TarFlow, sampler: Sampler, images: Tensor, noises: dict[str, Tensor]) -> None:
-    """Refuse images, noise and samplers that do not fit the flow."""
+    """Raise a `UserError` for images, noise or a sampler that does not fit the flow."""
     spec = flow.spec
     expected = (spec.channels, spec.image_size, spec.image_size)
     if images.ndim != 4 or images.shape[1:] != expected or not len(images):

@@ -1,8 +1,7 @@
-"""Images from the prior, matched to the data as a distribution.
+"""Energy distance between samples from the prior and the data, an optional term of the loss.
 
-The other terms of a loss show the reverse only noise that the flow made of images, which the flow has not
-quite learned to make normal. This one shows it the prior's, where no image is known that should come of it,
-and compares distributions in its place. It is no part of BiFlow.
+The other terms train on the flow's encodings of images, which are only approximately normal. For noise from
+the prior no target image is known, so this term compares distributions. It is not part of BiFlow.
 """
 
 from collections.abc import Iterable
@@ -14,15 +13,14 @@ from torch import Tensor
 from biflow.model import ReverseModel
 from biflow.perceptual.features import FeatureDistance
 
-LABEL_DISTANCE = 0.3  # between points that differ in their label alone; features lie at most 2 apart
+LABEL_DISTANCE = 0.3  # of points that differ in the label only; features differ by at most 2
 
 
 def energy_distance(a: Tensor, b: Tensor) -> Tensor:
     """Estimate the energy distance of the distributions that two sets of points are drawn from.
 
-    2 E|X - Y| - E|X - X'| - E|Y - Y'| (Szekely and Rizzo, 2013, doi:10.1016/j.jspi.2013.03.018), without
-    bias: pairs of a point with itself are left out. The distance itself is 0 for equal distributions alone;
-    its estimate may be negative.
+    2 E|X - Y| - E|X - X'| - E|Y - Y'| (Szekely and Rizzo, 2013, doi:10.1016/j.jspi.2013.03.018). The
+    estimate is unbiased, since pairs of a point with itself are left out, and may be negative.
 
     Args:
         a: points (N, F), N at least 2.
@@ -36,15 +34,14 @@ def energy_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def labelled(points: Tensor, y: Tensor | None, n_classes: int | None) -> Tensor:
-    """Append labels to points (B, F) as further dimensions, in which classes lie `LABEL_DISTANCE` apart.
+    """Append labels to points (B, F) as further dimensions, with classes `LABEL_DISTANCE` apart.
 
-    Points of two classes that were d apart are then sqrt(d^2 + LABEL_DISTANCE^2) apart.
-    Equal distributions of the result are equal joint distributions of point and label: every class has to
-    match its own images. A dropped label, -1, counts as a class of its own.
+    The distance d of two points of different classes becomes sqrt(d^2 + LABEL_DISTANCE^2). The energy
+    distance then compares joint distributions of point and label. The dropped label, -1, is one more class.
 
     Args:
-        y: (B,), or None where there are no classes; the points are then left as they are.
-        n_classes: how many classes there are, without the dropped label.
+        y: labels (B,); None returns the points unchanged.
+        n_classes: number of classes without the dropped label; None returns the points unchanged.
     """
     if y is None or n_classes is None:
         return points
@@ -56,19 +53,16 @@ def prior_energy(
     model: ReverseModel,
     clean: Tensor,
     y: Tensor | None,
-    weighed: Iterable[tuple[FeatureDistance, float]],
+    distances: Iterable[tuple[FeatureDistance, float]],
     generator: torch.Generator,
 ) -> Tensor:
-    """Compare as many images from the prior as there are in the batch with the batch, class by class.
+    """Return the weighted sum of energy distances between a batch and as many samples from the prior.
 
     Args:
-        clean: the batch's images as tokens (B, T, D), B at least 2.
-        y: their labels, (B,); the images from the prior are made for the same ones.
-        weighed: distances whose features are compared, each with its weight.
+        clean: images of the batch as tokens (B, T, D), B at least 2.
+        y: their labels, (B,), which the samples get too.
+        distances: feature distances whose features are compared, each with its weight.
         generator: of the noise.
-
-    Returns:
-        The weighted sum of energy distances.
     """
     z = torch.randn(clean.shape, generator=generator, device=clean.device, dtype=clean.dtype)
     drawn, real = model.to_images(model(z, y)), model.to_images(clean)
@@ -77,8 +71,8 @@ def prior_energy(
         return labelled(distance.features(images), y, model.spec.n_classes)
 
     total = clean.new_zeros(())
-    for distance, weight in weighed:
+    for distance, weight in distances:
         with torch.no_grad():
-            wanted = points(distance, real)
-        total = total + weight * energy_distance(points(distance, drawn), wanted)
+            target = points(distance, real)
+        total = total + weight * energy_distance(points(distance, drawn), target)
     return total

@@ -1,12 +1,11 @@
-"""Editing of held-out images: one task for every sampler, measured.
+"""Editing of test images: the same tasks and noise for every sampler, and their scores.
 
-The images, what is hidden of them, the classes to show them as and all noise depend on the image's number
-in the test set and, the noise that editing adds, on the seed; never on the sampler.
+Masks, target classes and noise depend on the image's index in the test set only; the noise that replaces
+pixels and tokens depends on the seed too.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +19,8 @@ from nfbench.data.noise import latent_noise, uniform_noise
 from nfbench.data.pixels import to_float
 from nfbench.errors import UserError
 from nfbench.files import finite_or_none
-from nfbench.measure.classifier import DomainClassifier
 from nfbench.measure.editing import (
+    Scores,
     class_editing_scores,
     inpainting_scores,
     largest_change,
@@ -29,22 +28,23 @@ from nfbench.measure.editing import (
     shares,
 )
 from nfbench.measure.inversion import mse_per_image
+from nfbench.measure.quality.classifier import DomainClassifier
 from nfbench.sample.sample_set import batches
 from nfbench.sample.sampler import Sampler
 
 BATCH_SIZE = 250  # changes no image
 MASKS = ("centre", "right-half", "random-tokens")
-SHIFTS = "y + 1 + i mod (n_classes - 1), mod n_classes, i the image's number in the test set"
 
 
 @dataclass(frozen=True)
 class Edits:
-    """Images to edit, on the CPU, with all that the samplers are given; one row an image in every tensor.
+    """Images to edit, their target classes, and all noise, on the CPU.
 
     Attributes:
         images: in [-1, 1], float32, (n, c, H, W).
         labels: their classes, (n,).
-        targets: classes to show them as, never their own, (n,); see `SHIFTS`.
+        targets: classes to change them to, never their own, (n,): y + 1 + i mod (n_classes - 1), mod
+            n_classes, with i the index in the test set.
         tokens: uniform numbers that choose the hidden tokens of the mask "random-tokens", (n, T).
         training, hidden, redrawn: see `biflow.editing.InpaintingNoise`.
     """
@@ -58,14 +58,14 @@ class Edits:
     redrawn: Tensor
 
     def mask(self, name: str, patch_size: int) -> Tensor:
-        """Return which pixels a mask of `MASKS` hides, bool, (n, 1, H, W)."""
+        """Return the hidden pixels of a mask of `MASKS`, bool, (n, 1, H, W)."""
         if name == "random-tokens":
             return half_of_tokens(self.tokens, patch_size)
         one = {"centre": centre_square, "right-half": right_half}[name](self.images.shape[-1])
         return one.expand(len(self.images), 1, -1, -1)
 
     def in_batches(self, edit: Callable[["Edits"], Tensor], device: torch.device) -> Tensor:
-        """Apply a function batch by batch on a device; returns its results on the CPU."""
+        """Apply a function batch by batch on a device and return its results on the CPU."""
         parts = []
         for rows in batches(len(self.images), BATCH_SIZE):
             part = {f.name: getattr(self, f.name)[rows.start : rows.stop].to(device) for f in fields(self)}
@@ -74,10 +74,10 @@ class Edits:
 
 
 def choose(test: Dataset, n: int) -> np.ndarray:
-    """Choose the class-balanced test images that are edited.
+    """Return the indices of n class-balanced test images.
 
     Raises:
-        UserError: there are fewer.
+        UserError: there are fewer images.
     """
     if n > len(test):
         raise UserError(f"'editing.n_images' is {n}, but there are {len(test)} test images; ask for fewer.")
@@ -85,13 +85,13 @@ def choose(test: Dataset, n: int) -> np.ndarray:
 
 
 def held_out_edits(test: Dataset, indices: Sequence[int], spec: TarFlowSpec, seed: int) -> Edits:
-    """Return the task of editing some test images.
+    """Return the editing tasks of some test images.
 
     Args:
-        indices: numbers in the test set.
+        indices: in the test set.
         spec: of the flow.
-        seed: of the noise that stands in place of hidden pixels and of redrawn tokens. The training noise
-            is that of the reconstruction error, and like the masks the same for all seeds.
+        seed: of the noise that replaces hidden pixels and tokens. The training noise is that of
+            `biflow.training.held_out_path`, and like the masks the same for all seeds.
     """
     chosen = test.subset(indices)
     images, labels = to_float(chosen.images), torch.from_numpy(chosen.labels)
@@ -109,7 +109,7 @@ def held_out_edits(test: Dataset, indices: Sequence[int], spec: TarFlowSpec, see
 
 
 def inpainted(edits: Edits, mask: str, flow: TarFlow, sampler: Sampler, others: bool = False) -> Tensor:
-    """Inpaint all images; with `others`, every hidden pixel has another value (its negative) before."""
+    """Inpaint all images; with `others`, every hidden pixel is negated first, which should change nothing."""
 
     def edit(part: Edits) -> Tensor:
         hidden = part.mask(mask, flow.spec.patch_size)
@@ -121,7 +121,7 @@ def inpainted(edits: Edits, mask: str, flow: TarFlow, sampler: Sampler, others: 
 
 
 def edited(edits: Edits, flow: TarFlow, sampler: Sampler, to: int | None = None) -> Tensor:
-    """Show all images as of their target classes, or as of class `to`."""
+    """Change all images to their target classes, or to class `to`."""
 
     def edit(part: Edits) -> Tensor:
         y_to = part.targets if to is None else torch.full_like(part.labels, to)
@@ -132,33 +132,29 @@ def edited(edits: Edits, flow: TarFlow, sampler: Sampler, to: int | None = None)
 
 def measure_inpainting(
     edits: Edits, mask: str, flow: TarFlow, sampler: Sampler, classifier: DomainClassifier
-) -> dict[str, Any]:
-    """Return the scores of one sampler with one mask, and the largest change that hidden pixels made."""
+) -> Scores:
+    """Return the scores of a sampler with a mask; `leak` is the largest change caused by hidden pixels."""
     raw = inpainted(edits, mask, flow, sampler)
     hidden = edits.mask(mask, flow.spec.patch_size)
     leak = largest_change(inpainted(edits, mask, flow, sampler, others=True), raw)
     pasted = paste(edits.images, raw, hidden)
     scores = inpainting_scores(classifier, edits.images, edits.labels, hidden, raw, pasted)
-    return {"task": "inpainting", "mask": mask, **scores, "leak": finite_or_none(leak)}
+    return scores | {"leak": finite_or_none(leak)}
 
 
 def measure_class_editing(
     edits: Edits, flow: TarFlow, sampler: Sampler, classifier: DomainClassifier
-) -> dict[str, Any]:
-    """Return the scores of one sampler; nothing is hidden, so nothing can leak."""
-    scores = class_editing_scores(
-        classifier, edits.images, edits.labels, edits.targets, edited(edits, flow, sampler)
-    )
-    return {"task": "class editing", "mask": None, **scores, "leak": None}
+) -> Scores:
+    """Return the scores of a sampler in class editing."""
+    result = edited(edits, flow, sampler)
+    return class_editing_scores(classifier, edits.images, edits.labels, edits.targets, result)
 
 
-def references(
-    edits: Edits, flow: TarFlow, classifier: DomainClassifier
-) -> dict[str | None, dict[str, float]]:
-    """Return what the scores are read against, by mask; None is class editing, which hides nothing.
+def references(edits: Edits, flow: TarFlow, classifier: DomainClassifier) -> dict[str | None, Scores]:
+    """Return reference values of the scores by mask, with None for class editing.
 
-    `label_accuracy_real` is the classifier's on the untouched images; `*_other` are errors of another of
-    the images, at random, in place of the result.
+    `label_accuracy_real` is the classifier's accuracy on the original images; `*_other` are the errors of
+    another of the images, at random, instead of the edited one.
     """
     order = np.random.Generator(np.random.Philox(key=0)).permutation(len(edits.images))
     others = torch.empty_like(edits.images)

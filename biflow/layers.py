@@ -1,19 +1,18 @@
-"""Parts of a present-day bidirectional vision transformer.
+"""Layers of a modern bidirectional vision transformer.
 
-BiFlow's network is a ViT "with modern components" (arXiv:2512.10953) that are not listed where we could
-read it. Ours are:
+BiFlow's network is a ViT "with modern components" (arXiv:2512.10953), which are not listed. Ours are:
 
 - RMSNorm (arXiv:1910.07467) before every sub-layer (pre-norm, arXiv:2002.04745);
-- SwiGLU perceptrons (arXiv:2002.05202);
+- SwiGLU MLPs (arXiv:2002.05202);
 - rotary positions (arXiv:2104.09864), half of each head's pairs over rows and half over columns (axial,
   arXiv:2403.13298);
-- queries and keys normalised in every head (arXiv:2010.04245), by RMSNorm with a learned gain rather than
-  LayerNorm (arXiv:2302.05442), and before they are rotated;
+- queries and keys normalised in every head before the rotation (arXiv:2010.04245), by RMSNorm with a
+  learned gain rather than LayerNorm (arXiv:2302.05442);
 - no biases inside the layers (arXiv:2204.02311);
-- the last map of every residual branch starts at zero (arXiv:1901.09321), so that a fresh layer is the
+- a last map of every residual branch that starts at zero (arXiv:1901.09321), so that a new layer is the
   identity.
 
-The class enters outside the layers, see `biflow.model.Group`.
+For the conditioning on the class see `biflow.model.Stage`.
 """
 
 import math
@@ -22,14 +21,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nfbench.device import in_full_precision
+from nfbench.runtime import in_full_precision
 
 
 def rotary_angles(side: int, head_dim: int, base: float = 100.0) -> Tensor:
     """Return the rotation angles of a square grid of tokens in raster order, (side^2, head_dim / 2).
 
-    The first half turns with the row, the second with the column. The base, that of the code of
-    arXiv:2403.13298, suits grids of tens of tokens a side rather than texts of thousands.
+    The first half of the angles grows with the row, the second with the column. The base is that of the
+    code of arXiv:2403.13298, for grids with tens of tokens per side.
     """
     if head_dim % 4:
         raise ValueError(f"head_dim {head_dim} must be divisible by 4 for rotary rows and columns")
@@ -40,7 +39,7 @@ def rotary_angles(side: int, head_dim: int, base: float = 100.0) -> Tensor:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the pairs (x_i, x_{i + d/2}) of each token by its angles; (..., T, d) to the same."""
+    """Rotate the pairs (x_i, x_{i + d/2}) of each token by its angles, (..., T, d) to (..., T, d)."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
@@ -63,7 +62,7 @@ class Attention(nn.Module):
         batch, tokens, _ = h.shape
         qkv = self.qkv(self.norm(h)).view(batch, tokens, 3, self.heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        # In mixed precision they come in bfloat16, for which RMSNorm has no fused kernel and another epsilon.
+        # In mixed precision they are bfloat16, for which RMSNorm has no fused kernel and another epsilon.
         dtype = self.query_norm.weight.dtype
         q = rotate(self.query_norm(q.to(dtype)), cos, sin)
         k = rotate(self.key_norm(k.to(dtype)), cos, sin)
@@ -72,12 +71,12 @@ class Attention(nn.Module):
 
 
 def default_hidden(width: int) -> int:
-    """Return the hidden width of a gated perceptron: 8/3 of the model's, in multiples of 8."""
+    """Return the hidden width of a gated MLP: 8/3 of the model's, in multiples of 8."""
     return 8 * round(width / 3)
 
 
 class SwiGLU(nn.Module):
-    """Gated two-layer perceptron; by default it has as many weights as a plain one, four times as wide."""
+    """Gated MLP; by default with as many weights as a plain MLP with hidden width 4 C."""
 
     def __init__(self, width: int, hidden: int | None = None):
         super().__init__()
@@ -108,8 +107,8 @@ class Layer(nn.Module):
 class Head(nn.Module):
     """Projects the hidden state of every token to data space: RMSNorm, then a linear map.
 
-    The map starts at zero, so that a fresh model predicts a constant; not so where the network goes on
-    from the projection (`from_zero` false), which would let nothing of its input through.
+    The map starts at zero, so that a new model predicts a constant. A head of a bottleneck must not
+    (`from_zero` false), or nothing would pass through it.
     """
 
     def __init__(self, width: int, token_dim: int, from_zero: bool = True):
@@ -125,15 +124,15 @@ class Head(nn.Module):
 
 
 class ScaleEmbedding(nn.Module):
-    """Embeds the scale w of guidance, in [0, w_max]: a linear map of sin(pi k w / 2 w_max), k = 1..8.
+    """Embedding of the guidance scale w in [0, w_max]: a linear map of sin(pi k w / 2 w_max), k = 1..8.
 
-    A number needs no hidden layer: sines of these frequencies add up to any smooth function of it. All
-    vanish at w = 0 and there is no bias, so without an offset no guidance adds exactly nothing, in training
-    as in a fresh model, and a guided model at w = 0 is the plain one. The map starts at zero.
+    Sums of these sines approximate any smooth function of w, so no hidden layer is needed. All vanish at
+    w = 0 and there is no bias: without an offset, w = 0 adds exactly nothing, and a guided model at w = 0
+    is the plain one. The map starts at zero.
 
     Args:
-        offset: whether to add a learned constant, for an embedding that is a token of its own: such a token
-            may not be zero, where RMSNorm's gradient is some thousand times too large.
+        offset: whether to add a learned constant. An embedding that is a token needs it: at a token of
+            zeros, the gradient of RMSNorm would be about a thousand times too large.
     """
 
     FREQUENCIES = 8

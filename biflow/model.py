@@ -1,4 +1,4 @@
-"""The reverse model of BiFlow (arXiv:2512.10953, section 4): noise to a clean image in one evaluation."""
+"""The reverse model of BiFlow (arXiv:2512.10953, section 4), which maps noise to images in one evaluation."""
 
 import typing
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from biflow.layers import Head, Layer, ScaleEmbedding, rotary_angles
 from nfbench.data.tokens import tokens_to_images
-from nfbench.device import in_full_precision
+from nfbench.runtime import in_full_precision
 
-Projection = Literal["beside", "through", "none"]
+Projection = Literal["auxiliary", "bottleneck", "none"]
 Denoising = Literal["learned", "none"]
 Normalisation = Literal["state", "token", "none"]
 Conditioning = Literal["added", "in-context", "extrapolated"]
@@ -20,25 +20,23 @@ Conditioning = Literal["added", "in-context", "extrapolated"]
 
 @dataclass(frozen=True)
 class ReverseSpec:
-    """Architecture of a reverse model; images and patches are those of the flow it reverses.
-
-    From `projection` on, the defaults are what checkpoints written before them mean.
+    """Architecture of a reverse model; its images and patches are those of the flow.
 
     Attributes:
-        blocks: K, flow blocks, each reversed by one group of layers.
         width: C; `head_dim` must divide it and be divisible by 4.
+        blocks: K, blocks of the flow; each is reversed by one stage of layers.
         n_classes: None for an unconditional flow.
-        projection: of the hidden states to data space. "beside": heads read them in training, and the
-            network goes on without (hidden alignment). "through": the network goes on from the
-            projections, embedded again (hidden distillation). "none": there are no heads.
-        denoising: "learned": one more group, and clean images come out; "none": noisy ones.
-        normalisation: the units of projected states. "state": the RMS of each target; "token": the RMS of
-            each target at each token's place; "none": those of the flow.
-        mlp_width: hidden width of the perceptrons, None for 8/3 C.
-        conditioning: how class and guidance scale enter a group. "added": their embeddings are added to
-            every token; "in-context": they are tokens of their own within the group; "extrapolated": as
-            added, but the scale also moves the class's embedding away from that of no class.
-        guidance_max: w_max, the largest guidance scale that the model takes; 0 for a model that takes none.
+        projection: of hidden states to data space. "auxiliary": heads read the states in training only
+            (hidden alignment). "bottleneck": the next stage gets the projection, embedded again (hidden
+            distillation). "none": there are no heads.
+        denoising: "learned": one more stage makes the images clean; "none": the images are noisy.
+        normalisation: units of projected states. "state": RMS of each target; "token": RMS of each target
+            at each token position; "none": units of the flow.
+        mlp_width: hidden width of the MLPs, None for 8/3 C.
+        conditioning: on class and guidance scale. "added": their embeddings are added to every token;
+            "in-context": they are extra tokens of a stage; "extrapolated": as added, but the class
+            embedding is also extrapolated from that of no class, see `Stage`.
+        guidance_max: w_max, the largest guidance scale; 0 for a model without training-time guidance.
     """
 
     channels: int
@@ -46,10 +44,10 @@ class ReverseSpec:
     patch_size: int
     width: int
     blocks: int
-    layers_per_group: int
+    layers_per_stage: int
     head_dim: int = 64
     n_classes: int | None = None
-    projection: Projection = "beside"
+    projection: Projection = "auxiliary"
     denoising: Denoising = "learned"
     normalisation: Normalisation = "state"
     mlp_width: int | None = None
@@ -93,56 +91,54 @@ class ReverseSpec:
 
     @property
     def n_states(self) -> int:
-        """Number of projected states: x_{K-1}, ..., x_0, but x_0 itself comes out where nothing denoises."""
+        """Number of projected states: K, or K - 1 without denoising, where x_0 is the output itself."""
         if self.projection == "none":
             return 0
         return self.blocks if self.output == "clean" else self.blocks - 1
 
 
 @dataclass(frozen=True)
-class Reversal:
-    """What the reverse model makes of noise.
+class ReverseOutput:
+    """Images and projected states.
 
     Attributes:
-        x: the tokens of the images that come out, (B, T, D).
-        states: the projected hidden states that stand for x_{K-1}, x_{K-2}, ..., in the model's units of
-            each, (B, T, D) each.
+        x: tokens of the images, (B, T, D).
+        states: predictions of x_{K-1}, x_{K-2}, ..., in the model's units, (B, T, D) each.
     """
 
     x: Tensor
     states: list[Tensor]
 
 
-class Group(nn.Module):
-    """The layers that reverse one flow block; the class enters by an embedding of the group's own.
+class Stage(nn.Module):
+    """The layers that reverse one flow block, with class and guidance embeddings of their own.
 
-    The embedding is added to every token before the first layer, as every block of the flow does it
-    (arXiv:2412.06329), or (in-context) stands before the tokens while the group lasts, with the rotary angle
-    0, which is no place in the image's grid; that of the guidance scale likewise. Either way a fresh group
-    leaves the image's tokens as they are, but for what is added. "No class" has an embedding of its own
-    (classifier-free guidance's, arXiv:2207.12598) where the flow takes the mean over classes. How BiFlow's
-    network is conditioned is not published where we could read it; adaptive norms (arXiv:2212.09748), the
-    other usual way, add 6 C^2 parameters a layer to some 12 C^2.
+    The embeddings are added to every token before the first layer, as in every block of the flow
+    (arXiv:2412.06329). In-context, they are tokens before those of the image within this stage, with rotary
+    angle 0, which is no position in the image. "No class" has its own embedding, as in classifier-free
+    guidance (arXiv:2207.12598); the flow takes the mean over classes. The conditioning of BiFlow's network
+    is not published. Adaptive norms (arXiv:2212.09748), another usual choice, would add 6 C^2 parameters to
+    the 12 C^2 of a layer.
 
-    An embedding of the scale alone points the same way for every class, and layers would have to learn a
-    product of scale and class. Extrapolated, the class's embedding is
+    The embedding of the scale is the same vector for every class, so the layers must learn a product of
+    scale and class. Extrapolated, the class embedding is
 
         e(y, w) = (1 + w) e(y) - w e(no class),
 
-    which guides a group that is linear in it exactly, with nothing to be learned (see `biflow.guidance`);
-    what layers bend of it is left to the scale's own embedding beside.
+    which is exact guidance (see `biflow.guidance`) of a stage that is linear in it. The embedding of the
+    scale then corrects for the layers' nonlinearity.
     """
 
     def __init__(self, spec: ReverseSpec):
         super().__init__()
         self.conditioning = spec.conditioning
-        # One embedding a class and, last, one for "no class".
+        # One embedding per class; the last one is "no class".
         self.classes = None
         if spec.n_classes is not None:
             self.classes = nn.Embedding(spec.n_classes + 1, spec.width)
             nn.init.normal_(self.classes.weight, std=0.02)
         self.layers = nn.ModuleList(
-            Layer(spec.width, spec.head_dim, spec.mlp_width) for _ in range(spec.layers_per_group)
+            Layer(spec.width, spec.head_dim, spec.mlp_width) for _ in range(spec.layers_per_stage)
         )
 
     def forward(
@@ -154,7 +150,7 @@ class Group(nn.Module):
         w: Tensor | None = None,
         scale_embedding: Tensor | None = None,
     ) -> Tensor:
-        """(B, T, C) to (B, T, C); y and w as of `ReverseModel.run_group`, and w's embedding, (B, C)."""
+        """(B, T, C) to (B, T, C); y and w as in `ReverseModel.run_stage`, and the embedding of w, (B, C)."""
         conditions = [] if scale_embedding is None else [scale_embedding[:, None]]
         if self.classes is not None:
             conditions.insert(0, self._class_embedding(y, w)[:, None])
@@ -171,53 +167,50 @@ class Group(nn.Module):
 
     def _class_embedding(self, y: Tensor, w: Tensor | None) -> Tensor:
         no_class = self.classes.num_embeddings - 1
-        # The class after the last has the row of "no class": without the shift it would pass for it.
+        # Shift ids that are too large, so that they raise an error instead of meaning "no class".
         embedded = self.classes(torch.where(y < 0, no_class, y + (y >= no_class)))
         if w is None or self.conditioning != "extrapolated":
             return embedded
-        # Images with a class leave the embedding of "no class" alone, as they do where nothing is guided.
+        # As without guidance, images with a class do not train the embedding of "no class".
         return embedded + w[:, None] * (embedded - self.classes.weight[no_class].detach())
 
 
 class ReverseModel(nn.Module):
-    """A bidirectional transformer with one group of layers per flow block and one that denoises.
+    """Bidirectional transformer with one stage of layers per flow block and one that denoises.
 
-    Beside the rotary positions in the layers (`biflow.layers`), every token gets a learned one with its
-    embedding, as in ViT (arXiv:2010.11929).
+    h_K = embed(z); h_i = G_i(h_{i+1}) for i = K-1..0; x' = out(G_d(h_0)). Tokens have learned positions, as
+    in ViT (arXiv:2010.11929), besides the rotary ones of the layers. Projection heads phi_i map hidden
+    states to data space (`ReverseSpec.projection`):
 
-    h_K = embed(z); h_i = G_i(h_{i+1}) for i = K-1..0; x' = out(G_d(h_0)). Projection heads phi_i serve
-    training and pictures of the way back. How they are used is the method's (`ReverseSpec.projection`):
-
-    - beside: phi_i(h_i) is read off, and sampling evaluates no head.
-    - through: h_i <- embed_i(phi_i(h_i)) + position before the next group, in sampling too. The projection
-      is embedded as the head gives it, in units of its target: the embedding then has inputs of unit size
-      whatever the state, and what a target is divided by is multiplied back nowhere. The position is added
-      again, since D values a token need not carry it. The heads do not start at zero here, where they
-      would cut every group from z and from its gradient.
+    - auxiliary: phi_i(h_i) is a second output of stage i; sampling evaluates no head.
+    - bottleneck: h_i <- embed_i(phi_i(h_i)) + position before the next stage, in sampling too. The projection
+      stays in the unit of its target, so that the input of embed_i has unit size. The position is added
+      again, since the D values of a token may not contain it. The heads do not start at zero, which would
+      cut a stage off from z and from the gradient.
     - none: no heads.
 
-    Where nothing denoises, G_d is left out, x_0' = out(h_0), and no head stands beside `out` for x_0.
+    Without denoising there is no G_d; then x_0' = out(h_0), and no head predicts x_0.
     """
 
     def __init__(self, spec: ReverseSpec):
         super().__init__()
         self.spec = spec
-        through = spec.projection == "through"
+        bottleneck = spec.projection == "bottleneck"
         self.embed = nn.Linear(spec.token_dim, spec.width)
         self.position = nn.Parameter(torch.randn(spec.n_tokens, spec.width) * 0.02)
-        self.groups = nn.ModuleList(Group(spec) for _ in range(spec.blocks))
-        self.denoising_group = Group(spec) if spec.denoising == "learned" else None
+        self.stages = nn.ModuleList(Stage(spec) for _ in range(spec.blocks))
+        self.denoising_stage = Stage(spec) if spec.denoising == "learned" else None
         self.out = Head(spec.width, spec.token_dim)
-        # What only some methods have comes last: the rest starts the same for all of them at the same seed.
+        # Parts that only some objectives have come last, so that the others are the same for one seed.
         self.heads = nn.ModuleList(
-            Head(spec.width, spec.token_dim, from_zero=not through) for _ in range(spec.n_states)
+            Head(spec.width, spec.token_dim, from_zero=not bottleneck) for _ in range(spec.n_states)
         )
         self.embeds = nn.ModuleList(
-            nn.Linear(spec.token_dim, spec.width) for _ in range(spec.n_states if through else 0)
+            nn.Linear(spec.token_dim, spec.width) for _ in range(spec.n_states if bottleneck else 0)
         )
         self.scales = nn.ModuleList(
             ScaleEmbedding(spec.width, spec.guidance_max, offset=spec.conditioning == "in-context")
-            for _ in range(self.n_groups if spec.guidance_max else 0)
+            for _ in range(self.n_stages if spec.guidance_max else 0)
         )
         angles = rotary_angles(spec.side, spec.head_dim)
         self.register_buffer("cos", angles.cos(), persistent=False)
@@ -227,31 +220,31 @@ class ReverseModel(nn.Module):
         self.register_buffer("target_rms", torch.ones(shape))
 
     def state_units(self) -> list[Tensor]:
-        """Return what a projected state is multiplied by to give x_{K-1}, x_{K-2}, ...: () or (T, 1)."""
+        """Return the units of x_{K-1}, x_{K-2}, ..., which multiply projected states, () or (T, 1) each."""
         return [rms[..., None] if rms.ndim else rms for rms in self.target_rms]
 
-    def groups_in_order(self) -> list[Group]:
-        """Return the groups from the noise on, the denoising one last."""
-        return [*self.groups, *([] if self.denoising_group is None else [self.denoising_group])]
+    def stages_in_order(self) -> list[Stage]:
+        """Return all stages, from the noise to the image."""
+        return [*self.stages, *([] if self.denoising_stage is None else [self.denoising_stage])]
 
     @property
-    def n_groups(self) -> int:
-        """Number of groups, the denoising one included."""
-        return len(self.groups_in_order())
+    def n_stages(self) -> int:
+        """Number of stages, the denoising one included."""
+        return len(self.stages_in_order())
 
     def start(self, z: Tensor) -> Tensor:
-        """Return h_K, what the first group is given, (B, T, C)."""
+        """Return h_K, the input of the first stage, (B, T, C)."""
         return in_full_precision(self.embed, z) + self.position
 
-    def run_group(self, i: int, h: Tensor, y: Tensor | None, w: Tensor | None = None) -> Tensor:
-        """Evaluate the i-th group from the noise on, (B, T, C) to (B, T, C).
+    def run_stage(self, i: int, h: Tensor, y: Tensor | None, w: Tensor | None = None) -> Tensor:
+        """Evaluate stage i, counted from the noise, (B, T, C) to (B, T, C).
 
         Args:
-            y: class ids (B,), -1 for no class; None is -1 for all. An unconditional model ignores it.
-            w: guidance scales (B,), 0 for none, up to the spec's `guidance_max`; None is 0 for all.
+            y: class ids (B,), -1 for no class; None means -1 for all. An unconditional model ignores it.
+            w: guidance scales (B,), from 0 to `guidance_max`; None means 0 for all.
 
         Raises:
-            ValueError: scales are given to a model that takes none.
+            ValueError: scales are given to a model without training-time guidance.
         """
         y = torch.full((len(h),), -1, device=h.device) if y is None else y
         if w is not None and not self.scales:
@@ -260,32 +253,32 @@ class ReverseModel(nn.Module):
         if self.scales:
             w = torch.zeros(len(h), dtype=h.dtype, device=h.device) if w is None else w
             scale_embedding = self.scales[i](w)
-        return self.groups_in_order()[i](h, y, self.cos, self.sin, w, scale_embedding)
+        return self.stages_in_order()[i](h, y, self.cos, self.sin, w, scale_embedding)
 
-    def go_on(self, i: int, h: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return what the group after the i-th is given, and the projection it passes through, if any."""
+    def next_hidden(self, i: int, h: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the input of the stage after i, and the projection that it was made from, if any."""
         if i >= len(self.embeds):
             return h, None
         projected = self.heads[i](h)
         return in_full_precision(self.embeds[i], projected) + self.position, projected
 
     def hidden_states(self, z: Tensor, y: Tensor | None, w: Tensor | None = None) -> list[Tensor]:
-        """Return the output of every group, (B, T, C) each: h_{K-1}, ..., h_0 and the denoising group's.
+        """Return the output of every stage, (B, T, C) each: h_{K-1}, ..., h_0 and the denoising stage's.
 
         Args:
             z: noise, (B, T, D).
-            y, w: see `run_group`.
+            y, w: see `run_stage`.
         """
-        return self._run_groups(z, y, w)[0]
+        return self._run_stages(z, y, w)[0]
 
-    def _run_groups(
+    def _run_stages(
         self, z: Tensor, y: Tensor | None, w: Tensor | None = None
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the output of every group, and the projections that the network goes on from."""
+        """Return the output of every stage, and the projections of a bottleneck."""
         h, states, projected = self.start(z), [], []
-        for i in range(self.n_groups):
-            states.append(self.run_group(i, h, y, w))
-            h, projection = self.go_on(i, states[i])
+        for i in range(self.n_stages):
+            states.append(self.run_stage(i, h, y, w))
+            h, projection = self.next_hidden(i, states[i])
             if projection is not None:
                 projected.append(projection)
         return states, projected
@@ -294,22 +287,22 @@ class ReverseModel(nn.Module):
         """Map noise (B, T, D) to the tokens of images, (B, T, D), in one evaluation."""
         return self.out(self.hidden_states(z, y, w)[-1])
 
-    def reverse(self, z: Tensor, y: Tensor | None = None) -> Reversal:
-        """Map noise to images and project the states on the way."""
-        states, projected = self._run_groups(z, y)
-        if self.spec.projection == "beside":
+    def reverse(self, z: Tensor, y: Tensor | None = None) -> ReverseOutput:
+        """Map noise (B, T, D) to images and all projected states."""
+        states, projected = self._run_stages(z, y)
+        if self.spec.projection == "auxiliary":
             projected = [head(h) for head, h in zip(self.heads, states[:-1], strict=True)]
-        return Reversal(self.out(states[-1]), projected)
+        return ReverseOutput(self.out(states[-1]), projected)
 
-    def way_back(self, z: Tensor, y: Tensor | None = None) -> list[Tensor | None]:
-        """Return the way back as the model shows it: x', x_0', ..., x_{K-1}', each (B, T, D) or None.
+    def decode_trajectory(self, z: Tensor, y: Tensor | None = None) -> list[Tensor | None]:
+        """Return x', x_0', ..., x_{K-1}', in the flow's units, each (B, T, D).
 
-        None stands for the states that a model does not project, and for the clean image of a model that
-        does not denoise. In the flow's units.
+        Entries that the model does not predict are None: the clean image without denoising, and all states
+        without projections.
         """
-        reversal = self.reverse(z, y)
-        states = [state * unit for state, unit in zip(reversal.states, self.state_units(), strict=True)]
-        first = [reversal.x] if self.spec.output == "clean" else [None, reversal.x]
+        result = self.reverse(z, y)
+        states = [state * unit for state, unit in zip(result.states, self.state_units(), strict=True)]
+        first = [result.x] if self.spec.output == "clean" else [None, result.x]
         return first + (states[::-1] or [None] * (self.spec.blocks + 1 - len(first)))
 
     def to_images(self, tokens: Tensor) -> Tensor:
@@ -317,6 +310,6 @@ class ReverseModel(nn.Module):
         return tokens_to_images(tokens, self.spec.patch_size, self.spec.channels)
 
     def n_sampling_parameters(self) -> int:
-        """Count the parameters that sampling uses: all but heads that only read the states."""
-        heads = sum(p.numel() for p in self.heads.parameters()) if self.spec.projection == "beside" else 0
+        """Count the parameters that sampling uses: all but auxiliary heads."""
+        heads = sum(p.numel() for p in self.heads.parameters()) if self.spec.projection == "auxiliary" else 0
         return sum(p.numel() for p in self.parameters()) - heads

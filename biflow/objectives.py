@@ -1,4 +1,4 @@
-"""What the reverse model learns from the frozen flow (arXiv:2512.10953, section 4.1)."""
+"""Training objectives of the reverse model (arXiv:2512.10953, section 4.1)."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -8,21 +8,23 @@ import torch
 from torch import Tensor
 
 from baselines.tarflow.model import TarFlow
-from biflow.distances import adaptively_weighted, squared_error
-from biflow.guidance import guided_reversal
-from biflow.model import ReverseModel
+from biflow.guidance import guided_reverse
+from biflow.model import Projection, ReverseModel
 from nfbench.data.tokens import images_to_tokens
-from nfbench.device import fast_float32
+from nfbench.runtime import fast_float32
+
+ADAPTIVE_POWER = 1.0
+ADAPTIVE_OFFSET = 0.01
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """An image's way through the frozen flow, as tokens (B, T, D).
+    """States of images in the frozen flow, as tokens (B, T, D).
 
     Attributes:
-        clean: x, without the training noise.
-        states: x_{K-1}, ..., x_0, the order in which they are reversed; x_0 is the noisy image.
-        z: the noise at the flow's end, of unit variance.
+        clean: the image x, without the training noise.
+        states: x_{K-1}, ..., x_0, in the order of the reverse; x_0 is the noisy image.
+        z: the flow's output, divided by the prior's standard deviation.
     """
 
     clean: Tensor
@@ -32,9 +34,9 @@ class Trajectory:
 
 @torch.no_grad()
 def trajectory(flow: TarFlow, x: Tensor, noisy: Tensor, y: Tensor | None) -> Trajectory:
-    """Follow noisy images (B, c, H, W) through the flow; `x` are the same images without noise."""
+    """Encode noisy images (B, c, H, W) with the flow and keep all states; `x` is the same without noise."""
     patch_size = flow.spec.patch_size
-    # Not in bfloat16, also in a mixed-precision training: rounding would add up over the blocks.
+    # In float32 also in mixed-precision training: rounding to bfloat16 would add up over the blocks.
     device = noisy.device
     mixed = torch.is_autocast_enabled(device.type)
     with torch.autocast(device.type, enabled=False), fast_float32(device) if mixed else nullcontext():
@@ -49,17 +51,35 @@ def trajectory(flow: TarFlow, x: Tensor, noisy: Tensor, y: Tensor | None) -> Tra
 
 def mse(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean squared error over images, tokens and values."""
-    return squared_error(prediction, target).mean()
+    return (prediction - target).square().mean()
+
+
+def adaptively_weighted(
+    errors: Tensor, power: float = ADAPTIVE_POWER, offset: float = ADAPTIVE_OFFSET
+) -> Tensor:
+    """Mean over images of sg((d + c)^-p) d, with d the distance of an image and sg the stopped gradient.
+
+    The form is MeanFlow's (arXiv:2505.13447). p = 1 and c = 0.01 are those of another paper by BiFlow's
+    authors, who do not publish the constants of BiFlow. With p = 1, images and terms with d much larger
+    than c have gradients of about equal size.
+
+    Args:
+        errors: (B, ...); d is the mean over all dimensions but the first.
+        power: p; 0 gives the plain mean.
+        offset: c, in the unit of d.
+    """
+    per_image = errors.reshape(len(errors), -1).mean(dim=1)
+    return ((per_image.detach() + offset) ** -power * per_image).mean()
 
 
 @dataclass(frozen=True)
 class Terms:
-    """How the terms of a loss are measured and weighed.
+    """Distance and weight of each term of a loss.
 
     Attributes:
-        adaptive_weight: whether every term is weighed by its own size, see `adaptively_weighted`.
-        perceptual: distances of the output beside its MSE, each with its weight. They take prediction and
-            target, images (B, c, H, W) nominally in [-1, 1], and return each image's distance, (B,).
+        adaptive_weight: whether every term is divided by its own size, see `adaptively_weighted`.
+        perceptual: distances added to the MSE of the output, each with its weight. They take prediction and
+            target, images (B, c, H, W) nominally in [-1, 1], and return one distance per image, (B,).
     """
 
     adaptive_weight: bool = False
@@ -67,11 +87,11 @@ class Terms:
 
     def state(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the term of a projected state, (B, T, D) both."""
-        return self._mean(squared_error(prediction, target))
+        return self._mean((prediction - target).square())
 
     def output(self, model: ReverseModel, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the term of the model's output, (B, T, D) both: MSE plus weighted perceptual distances."""
-        term = self._mean(squared_error(prediction, target))
+        term = self._mean((prediction - target).square())
         for distance, weight in self.perceptual:
             images = model.to_images(prediction), model.to_images(target)
             term = term + weight * self._mean(distance(*images))
@@ -85,11 +105,11 @@ PLAIN = Terms()
 
 
 def targets(model: ReverseModel, path: Trajectory) -> tuple[Tensor, list[Tensor]]:
-    """Return what the output and each projected state are matched to, (B, T, D) each.
+    """Return the targets of the output and of each projected state, (B, T, D) each.
 
-    The output's target is the clean image; without learned denoising it is the noisy x_0, which is then
-    no state's target beside. Those of the states are divided by the model's units (norm control), so that
-    every group's error weighs the same.
+    The output's target is the clean image, or without learned denoising the noisy image x_0, which is then
+    not a target of a state as well. Targets of states are divided by the model's units (norm control), so
+    that the errors of all stages have equal weight.
     """
     states = path.states[: model.spec.n_states]
     scaled = [state / unit for state, unit in zip(states, model.state_units(), strict=True)]
@@ -99,7 +119,7 @@ def targets(model: ReverseModel, path: Trajectory) -> tuple[Tensor, list[Tensor]
 def naive_distillation(
     model: ReverseModel, path: Trajectory, y: Tensor | None, terms: Terms = PLAIN
 ) -> Tensor:
-    """Match the final output alone: dist(x, x'). The states on the way are free."""
+    """Match the output only: dist(x, x'). No intermediate state has a target."""
     output, _ = targets(model, path)
     return terms.output(model, model(path.z, y), output)
 
@@ -113,29 +133,29 @@ def hidden_alignment(
 ) -> Tensor:
     """Match a projection of every hidden state to the flow's state, and the output to the clean image.
 
-    sum_i MSE(x_i / r_i, phi_i(h_i)) + dist(x, x'), i = K-1..0, with r_i the unit of state i. The model
-    goes on from h_i itself, C wide; see `ReverseModel`. With guidance scales w, (B,), it goes on from
-    guided states, and the un-guided ones are matched; see `biflow.guidance`.
+    sum_i MSE(x_i / r_i, phi_i(h_i)) + dist(x, x'), i = K-1..0, with r_i the unit of state i. The next stage
+    gets h_i itself, which is C wide; see `ReverseModel`. With guidance scales w, (B,), the next stage gets
+    guided states, and the unguided ones are matched; see `biflow.guidance`.
 
     Raises:
-        ValueError: the model has no projections, or goes on from them.
+        ValueError: the model's projections are not auxiliary.
     """
-    return _matched(model, "beside", path, y, terms, w)
+    return _matched(model, "auxiliary", path, y, terms, w)
 
 
 def hidden_distillation(
     model: ReverseModel, path: Trajectory, y: Tensor | None, terms: Terms = PLAIN
 ) -> Tensor:
-    """Match every state where it passes through data space, and the output to the clean image.
+    """Match every state, which is also the input of the next stage, and the output to the clean image.
 
-    sum_i MSE(x_i / r_i, phi_i(h_i)) + dist(x, x'), i = K-1..0, as in hidden alignment, but the model goes
-    on from embed_i(phi_i(h_i)), D values a token; see `ReverseModel`. No gradient is stopped there: later
-    terms also train the groups before them.
+    sum_i MSE(x_i / r_i, phi_i(h_i)) + dist(x, x'), i = K-1..0, as in hidden alignment. But the next stage
+    gets embed_i(phi_i(h_i)), made of D values per token; see `ReverseModel`. Gradients pass through, so that
+    later terms also train earlier stages.
 
     Raises:
-        ValueError: the model does not go on from its projections.
+        ValueError: the model's projections are no bottleneck.
     """
-    return _matched(model, "through", path, y, terms)
+    return _matched(model, "bottleneck", path, y, terms)
 
 
 def _matched(
@@ -148,9 +168,29 @@ def _matched(
 ) -> Tensor:
     if model.spec.projection != projection:
         raise ValueError(f"the model's projection is {model.spec.projection!r}, not {projection!r}")
-    reversal = model.reverse(path.z, y) if w is None else guided_reversal(model, path.z, y, w)
+    result = model.reverse(path.z, y) if w is None else guided_reverse(model, path.z, y, w)
     output, states = targets(model, path)
-    loss = terms.output(model, reversal.x, output)
-    for state, target in zip(reversal.states, states, strict=True):
+    loss = terms.output(model, result.x, output)
+    for state, target in zip(result.states, states, strict=True):
         loss = loss + terms.state(state, target)
     return loss
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A training objective and the architecture that it needs.
+
+    Attributes:
+        loss: maps (model, trajectory, labels, terms) to the loss; hidden alignment takes guidance scales too.
+        projection: use of the projected states, see `biflow.model.ReverseSpec`.
+    """
+
+    loss: Callable[..., Tensor]
+    projection: Projection
+
+
+OBJECTIVES = {
+    "alignment": Objective(hidden_alignment, "auxiliary"),
+    "naive": Objective(naive_distillation, "none"),
+    "hidden": Objective(hidden_distillation, "bottleneck"),
+}

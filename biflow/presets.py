@@ -1,51 +1,42 @@
-"""Architectures with a name, in the reference setting of arXiv:2512.10953, and the sizes of networks.
+"""Named architectures of arXiv:2512.10953's reference setting, and the sizes of an experiment's networks.
 
     python -m biflow.presets
     python -m biflow.presets config/fashion14.yaml
 
-The setting is ImageNet at 256 pixels in the 4x32x32 latents of a VAE: patch 2, so T = 256 tokens of D = 16
-values, 1000 classes, 8 flow blocks. Of the networks, we could read nothing but the number of parameters,
-and that not of every one (see `nfbench.report.paper_numbers`). Width and depth are ours:
+The setting is ImageNet at 256 pixels in the 4x32x32 latents of a VAE, with patch size 2: T = 256 tokens of
+D = 16 values, 1000 classes, 8 flow blocks. Only numbers of parameters are published, and not all of them
+(see `nfbench.report.paper_numbers`). Width and depth are our choice:
 
-- B/2: 768 wide as ViT-B (arXiv:2010.11929), two layers in every block and group. This meets both published
-  counts, 120M forward and 133M reverse, within 2%.
-- XL/2: twice as wide, three layers in every block and group; 690M forward is met within 1%. No count of
-  the reverse model is known to us: it is the one that matches this flow, a group of the same width and
-  depth for every block and one that denoises.
+- B/2: width 768 as ViT-B (arXiv:2010.11929), two layers per block and stage. Both published counts, 120M
+  forward and 133M reverse, are met within 2%.
+- XL/2: twice the width, three layers per block and stage. 690M forward is met within 1%. The count of the
+  reverse model is not published; ours has a stage like each block of the flow and one that denoises.
 
-Heads are 64 wide. Clip and training noise of the flows are no matter of size and not published either:
-`dataclasses.replace(PRESETS["B/2"].flow, clip=..., sigma=...)` sets them.
+Heads are 64 wide. Clip and training noise of the flows are not published and do not change the size.
 """
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-import yaml
-
-from baselines.tarflow.model import TarFlow, TarFlowSpec
-from baselines.tarflow.training import flow_spec
+from baselines.tarflow.model import TarFlowSpec
 from biflow.model import ReverseSpec
-from biflow.sizes import Size, flow_size, reverse_size
-from biflow.training import reverse_spec
-from nfbench.config import ExperimentConfig, ReverseConfig, StudentConfig, build, read_experiment
-from nfbench.data.datasets import load
+from biflow.recipes import spec_of
+from biflow.sizes import Size, network_size
+from nfbench.data.datasets import load_section
 from nfbench.errors import UserError
+from nfbench.experiment import load_experiment
 from nfbench.report.paper_numbers import paper_number
-
-SCHEMA = Path(__file__).resolve().parents[1] / "workflow/schemas/config.schema.yaml"
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A flow and the reverse model of it.
+    """A flow and its reverse model.
 
     Attributes:
-        flow_source, reverse_source: ids of the `PaperNumber`s that have the published counts.
+        flow_source, reverse_source: ids of the `PaperNumber`s with the published counts.
     """
 
     flow: TarFlowSpec
@@ -61,7 +52,7 @@ def _preset(width: int, layers: int, flow_source: str, reverse_source: str) -> P
     }
     return Preset(
         flow=TarFlowSpec(**setting, layers_per_block=layers),
-        reverse=ReverseSpec(**setting, layers_per_group=layers),
+        reverse=ReverseSpec(**setting, layers_per_stage=layers),
         flow_source=flow_source,
         reverse_source=reverse_source,
     )
@@ -85,7 +76,7 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Row:
-    """A network of the table; `published` is its number of parameters in millions, if it is known."""
+    """A row of the table; `published` is the number of parameters in millions, None where unknown."""
 
     name: str
     role: str
@@ -97,47 +88,34 @@ def preset_rows() -> list[Row]:
     """Return the networks of every preset."""
     rows = []
     for name, preset in PRESETS.items():
-        published = (
-            paper_number(source).params_millions for source in (preset.flow_source, preset.reverse_source)
-        )
-        sizes = flow_size(preset.flow), reverse_size(preset.reverse)
-        rows += map(Row, (name, name), ("flow", "reverse"), sizes, published)
+        flow, reverse = paper_number(preset.flow_source), paper_number(preset.reverse_source)
+        rows.append(Row(name, "flow", network_size(preset.flow), flow.params_millions))
+        rows.append(Row(name, "reverse", network_size(preset.reverse), reverse.params_millions))
     return rows
 
 
 def experiment_rows(path: str | Path) -> list[Row]:
-    """Return the flow of an experiment file and its reverse models, one a method.
-
-    The data set is read, since its images size the networks.
+    """Return the flows of an experiment file and its reverses.
 
     Raises:
-        UserError: the file is missing or against its schema, a model cannot be built, or the data set is
-            not found.
+        UserError: the file is missing or wrong, a model cannot be built, or the data set is not found.
     """
-    if not SCHEMA.is_file():
-        raise UserError(f"{SCHEMA} is missing, which describes experiment files; run from a checkout.")
-    config = build(ExperimentConfig, read_experiment(path, yaml.safe_load(SCHEMA.read_text())))
-    splits = load(**dataclasses.asdict(config.data))
+    experiment = load_experiment(path)
+    flows = experiment.flows
+    sized_by_data = any(flow.shape is None for flow in flows.values())
+    splits = load_section(experiment.data.model_dump()) if sized_by_data else None
     try:
-        spec = flow_spec(config.forward, splits)
-        with torch.device("meta"):
-            flow = TarFlow(spec)
-        sizes = {name: _learned_size(name, model, flow) for name, model in config.reverse.items()}
+        rows = [Row(name, "flow", network_size(spec_of(flow, splits))) for name, flow in flows.items()]
+        for name, reverse in experiment.reverses.items():
+            spec = spec_of(flows[reverse.flow], splits, reverse)
+            rows.append(Row(name, "reverse", network_size(spec)))
     except ValueError as error:
         raise UserError(f"{path}: {error}; change one of them.") from None
-    rows = [Row(config.experiment, "flow", flow_size(spec))]
-    return rows + [Row(name, "reverse", size) for name, size in sizes.items()]
-
-
-def _learned_size(method: str, config: ReverseConfig | StudentConfig, flow: TarFlow) -> Size:
-    """Return the size of a learned reverse; a student's is its flow's, and its one pass costs as much."""
-    if isinstance(config, StudentConfig):
-        return dataclasses.replace(flow_size(flow.spec), inverse_flops=None)
-    return reverse_size(reverse_spec(config, flow, method))
+    return rows
 
 
 def size_table(rows: Sequence[Row]) -> str:
-    """Return the networks as Markdown; columns without an entry are left out."""
+    """Return the rows as Markdown; columns without an entry are left out."""
     cells = [_cells(row) for row in rows]
     columns = [column for column in cells[0] if any(each[column] for each in cells)]
     lines = [columns, ["---"] * 2 + ["---:"] * (len(columns) - 2)]
@@ -145,10 +123,10 @@ def size_table(rows: Sequence[Row]) -> str:
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return (
         f"{table}\n\n"
-        "Layers: blocks x layers of a flow, groups x layers of a reverse model. Parameters in millions.\n"
-        "GFLOPs: for one image, a multiplication with its addition counted as two, of matrix products\n"
-        "alone, causal or not. One pass: a flow's encoding, a reverse model's evaluation. Exact inverse:\n"
-        "K (T - 1) serial token steps, without guidance, which doubles them.\n"
+        "Layers: blocks x layers of a flow, stages x layers of a reverse model. Parameters in millions.\n"
+        "GFLOPs: of matrix products for one image; a multiplication and an addition count as two. One\n"
+        "pass: the encoding of a flow, or one evaluation of a reverse model. Exact inverse: K (T - 1)\n"
+        "serial token steps, without guidance, which doubles them.\n"
     )
 
 
@@ -175,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table of the presets, or of an experiment file.
 
     Raises:
-        SystemExit: with status 1 after a `UserError`, whose sentence is shown.
+        SystemExit: with the sentence of a `UserError`.
     """
     parser = argparse.ArgumentParser(
         prog="python -m biflow.presets",

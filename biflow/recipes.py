@@ -1,146 +1,139 @@
-"""How each learned reverse is made, trained, watched and kept: all that the workflow's scripts know of it."""
+"""Recipes of the objectives: how a learned reverse is made, trained, validated, saved and loaded."""
 
-from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from baselines.farmer import FarmerStudent, load_student, save_student, state_errors
-from baselines.tarflow.model import TarFlow
-from baselines.tarflow.training import add_noise, drop_labels
-from biflow import training
+from baselines.farmer import FarmerStudent, StudentSpec, load_student, save_student, state_errors
+from baselines.tarflow.model import TarFlow, TarFlowSpec
+from baselines.tarflow.training import add_noise, drop_labels, flow_spec, spec_for
 from biflow.checkpoint import load_reverse, save_reverse
-from biflow.methods import METHODS
-from biflow.model import ReverseModel
-from biflow.objectives import mse, trajectory
-from biflow.perceptual import load_perceptual, seen_spaces
-from nfbench.config import ReverseConfig, StudentConfig
-from nfbench.data.datasets import Dataset
-from nfbench.train.loop import Evaluate, Loss, Phases
+from biflow.model import ReverseModel, ReverseSpec
+from biflow.objectives import OBJECTIVES, mse, trajectory
+from biflow.perceptual import feature_spaces_in_loss, load_perceptual
+from biflow.training import (
+    VALIDATION_IMAGES,
+    calibrate,
+    held_out_path,
+    reverse_loss,
+    reverse_spec,
+    target_rms,
+    validation_measure,
+)
+from nfbench.config import FlowConfig, ReverseConfig
+from nfbench.data.datasets import Dataset, Splits
+from nfbench.train.trainer import Evaluate, Loss, Phases
 
 
-class Recipe(ABC):
-    """One of them; `config` is the dataclass of its section under `reverse` in an experiment file.
+@dataclass(frozen=True)
+class Recipe:
+    """The functions of an objective.
 
-    What it makes maps noise (B, T, D) and labels to the tokens of images when called, `spec.output` says
-    whether these are clean or noisy, and `way_back` shows the states, see `ReverseModel.way_back`.
+    A model maps noise (B, T, D) and labels to the tokens of images, `spec.output` says whether these are
+    clean or noisy, and `decode_trajectory` returns its states.
+
+    Attributes:
+        spec: (config, architecture of the flow) to the architecture of the model.
+        make: (config, flow, data, seed) to a new model on the flow's device, calibrated on training images.
+        loss: (config, flow, classifier) to the training loss; classifier is the file of the data set's
+            classifier, for losses that compare its features, or None.
+        validation_measure: (flow, data) to what the trainer evaluates, with `validation_reconstruction_mse`.
+        save: (path, model, meta, kept) writes a checkpoint, see `biflow.checkpoint.save_reverse`.
+        load: (path, step) to the model, in evaluation mode on the CPU; step None for the final weights.
     """
 
-    config: type
+    spec: Callable[[ReverseConfig, TarFlowSpec], ReverseSpec | StudentSpec]
+    make: Callable[[ReverseConfig, TarFlow, Dataset, int], nn.Module]
+    loss: Callable[..., Loss | Phases]
+    validation_measure: Callable[[TarFlow, Dataset], Evaluate]
+    save: Callable[..., None]
+    load: Callable[..., nn.Module]
 
-    @abstractmethod
-    def make(self, config: Any, flow: TarFlow, data: Dataset, seed: int) -> nn.Module:
-        """Return a fresh model beside the flow, on its device, calibrated on training images."""
-
-    @abstractmethod
-    def loss(self, config: Any, flow: TarFlow, classifier: str | Path | None = None) -> Loss | Phases:
-        """Return what is minimised; where a label is dropped, the flow's path goes without too.
-
-        Args:
-            classifier: file of the domain classifier, for losses that compare its features.
-        """
-
-    def seen_spaces(self, config: Any) -> list[str]:
-        """Return the feature spaces whose features the loss compares, and that judge it no longer."""
-        return []
-
-    @abstractmethod
-    def validation_measure(self, flow: TarFlow, data: Dataset) -> Evaluate:
-        """Return what the training loop evaluates, `validation_reconstruction_mse` among it."""
-
-    @abstractmethod
-    def save(self, path: str | Path, model: nn.Module, meta: dict[str, Any]) -> None:
-        """Write a checkpoint."""
-
-    @abstractmethod
-    def load(self, path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
-        """Read a checkpoint, in evaluation mode on the CPU, and what is known of it.
-
-        Raises:
-            UserError: the file is missing, corrupt or of another kind.
-        """
+    def feature_spaces_in_loss(self, config: ReverseConfig) -> list[str]:
+        """Return the feature spaces that the loss compares, in which the model cannot be judged."""
+        return feature_spaces_in_loss({**config.perceptual, **config.energy})
 
 
-class ReverseRecipe(Recipe):
-    """A method of BiFlow, by its name in `METHODS`."""
+def spec_of(
+    flow: FlowConfig, splits: Splits | None, reverse: ReverseConfig | None = None
+) -> TarFlowSpec | ReverseSpec | StudentSpec:
+    """Return the architecture of a flow, or of a reverse of it.
 
-    config = ReverseConfig
+    Args:
+        splits: the data set, whose images size the flow; may be None for a flow with a shape of its own.
 
-    def __init__(self, method: str):
-        self.method = method
-
-    def make(self, config: ReverseConfig, flow: TarFlow, data: Dataset, seed: int) -> ReverseModel:
-        torch.manual_seed(seed)
-        model = ReverseModel(training.reverse_spec(config, flow, self.method)).to(flow.var.device)
-        training.calibrate(model, flow, data, seed)
-        return model
-
-    def loss(
-        self, config: ReverseConfig, flow: TarFlow, classifier: str | Path | None = None
-    ) -> Loss | Phases:
-        distances = load_perceptual({**config.perceptual, **config.energy}, flow.var.device, classifier)
-        return training.reverse_loss(self.method, flow, config, distances)
-
-    def seen_spaces(self, config: ReverseConfig) -> list[str]:
-        return seen_spaces({**config.perceptual, **config.energy})
-
-    def validation_measure(self, flow: TarFlow, data: Dataset) -> Evaluate:
-        return training.validation_measure(flow, data)
-
-    def save(self, path: str | Path, model: ReverseModel, meta: dict[str, Any]) -> None:
-        save_reverse(path, model, meta)
-
-    def load(self, path: str | Path) -> tuple[ReverseModel, dict[str, Any]]:
-        return load_reverse(path)
+    Raises:
+        UserError: patches do not tile the images, or guidance is configured for a flow without classes.
+    """
+    if flow.shape is None:
+        spec = flow_spec(flow, splits)
+    else:
+        spec = spec_for(flow, flow.shape[0], flow.shape[1], flow.n_classes)
+    return spec if reverse is None else RECIPES[reverse.objective].spec(reverse, spec)
 
 
-class StudentRecipe(Recipe):
-    """FARMER's one-step distillation, see `baselines.farmer`."""
-
-    config = StudentConfig
-
-    def make(self, config: StudentConfig, flow: TarFlow, data: Dataset, seed: int) -> FarmerStudent:
-        student = FarmerStudent.of(flow, config.normalisation)
-        if config.normalisation != "none":
-            per_token = config.normalisation == "token"
-            student.target_rms.copy_(training.target_rms(flow, data, seed, per_token))
-        return student
-
-    def loss(self, config: StudentConfig, flow: TarFlow, classifier: str | Path | None = None) -> Loss:
-        def loss(
-            student: FarmerStudent, images: Tensor, labels: Tensor, generator: torch.Generator
-        ) -> Tensor:
-            x, noisy = add_noise(images, flow.spec.sigma, generator)
-            y = drop_labels(labels, config.label_drop, generator)
-            path = trajectory(flow, x, noisy, y)
-            return sum(state_errors(student, student.states(path.z, y), path.states))
-
-        return loss
-
-    def validation_measure(self, flow: TarFlow, data: Dataset) -> Evaluate:
-        """As of BiFlow's methods; every state is compared in the student's units, x_0 among them."""
-        head = range(min(training.VALIDATION_IMAGES, len(data)))
-        path, y = training.held_out_path(flow, data, head)
-
-        def measure(student: FarmerStudent) -> dict[str, float]:
-            states = student.states(path.z, y)
-            row = {
-                "validation_reconstruction_mse": mse(states[-1], path.clean).item(),
-                "validation_noisy_mse": mse(states[-1], path.states[-1]).item(),
-            }
-            for i, error in enumerate(state_errors(student, states, path.states)):
-                row[f"validation_alignment_mse_{len(states) - 1 - i}"] = error.item()
-            return row
-
-        return measure
-
-    def save(self, path: str | Path, model: FarmerStudent, meta: dict[str, Any]) -> None:
-        save_student(path, model, meta)
-
-    def load(self, path: str | Path) -> tuple[FarmerStudent, dict[str, Any]]:
-        return load_student(path)
+def make_reverse(config: ReverseConfig, flow: TarFlow, data: Dataset, seed: int) -> ReverseModel:
+    """Make BiFlow's reverse model; see `Recipe.make`."""
+    torch.manual_seed(seed)
+    model = ReverseModel(reverse_spec(config, flow.spec)).to(flow.var.device)
+    calibrate(model, flow, data, seed)
+    return model
 
 
-RECIPES: dict[str, Recipe] = {name: ReverseRecipe(name) for name in METHODS} | {"farmer": StudentRecipe()}
+def loss_of_config(
+    config: ReverseConfig, flow: TarFlow, classifier: str | Path | None = None
+) -> Loss | Phases:
+    """Return the loss of BiFlow's reverse model with its perceptual distances; see `Recipe.loss`."""
+    distances = load_perceptual({**config.perceptual, **config.energy}, flow.var.device, classifier)
+    return reverse_loss(flow, config, distances)
+
+
+def student_spec(config: ReverseConfig, flow: TarFlowSpec) -> StudentSpec:
+    """Describe FARMER's student, which has the architecture of the flow."""
+    return StudentSpec(flow, config.normalisation)
+
+
+def make_student(config: ReverseConfig, flow: TarFlow, data: Dataset, seed: int) -> FarmerStudent:
+    """Make FARMER's student, which starts from the flow's weights; see `Recipe.make`."""
+    student = FarmerStudent.of(flow, config.normalisation)
+    if config.normalisation != "none":
+        per_token = config.normalisation == "token"
+        student.target_rms.copy_(target_rms(flow, data, seed, per_token))
+    return student
+
+
+def student_loss(config: ReverseConfig, flow: TarFlow, classifier: str | Path | None = None) -> Loss:
+    """Return the loss of FARMER's student: the summed errors of its states; see `Recipe.loss`."""
+
+    def loss(student: FarmerStudent, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        x, noisy = add_noise(images, flow.spec.sigma, generator)
+        y = drop_labels(labels, config.class_dropout_prob, generator)
+        path = trajectory(flow, x, noisy, y)
+        return sum(state_errors(student, student.states(path.z, y), path.states))
+
+    return loss
+
+
+def student_validation(flow: TarFlow, data: Dataset) -> Evaluate:
+    """Return the errors on the first validation images; states, x_0 included, in the student's units."""
+    path, y = held_out_path(flow, data, range(min(VALIDATION_IMAGES, len(data))))
+
+    def measure(student: FarmerStudent) -> dict[str, float]:
+        states = student.states(path.z, y)
+        row = {
+            "validation_reconstruction_mse": mse(states[-1], path.clean).item(),
+            "validation_noisy_mse": mse(states[-1], path.states[-1]).item(),
+        }
+        for i, error in enumerate(state_errors(student, states, path.states)):
+            row[f"validation_alignment_mse_{len(states) - 1 - i}"] = error.item()
+        return row
+
+    return measure
+
+
+REVERSE = Recipe(reverse_spec, make_reverse, loss_of_config, validation_measure, save_reverse, load_reverse)
+STUDENT = Recipe(student_spec, make_student, student_loss, student_validation, save_student, load_student)
+RECIPES = dict.fromkeys(OBJECTIVES, REVERSE) | {"farmer": STUDENT}

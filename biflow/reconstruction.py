@@ -1,4 +1,4 @@
-"""Images that went through the flow to noise and back through a learned reverse, and their errors."""
+"""Reconstruction of images: through the flow to noise, and back with a learned reverse."""
 
 from torch import Tensor, nn
 
@@ -8,16 +8,16 @@ from biflow.objectives import Trajectory
 
 
 def reconstruct(model: nn.Module, flow: TarFlow, path: Trajectory, y: Tensor | None) -> dict[str, Tensor]:
-    """Return what becomes of images on the way back, (B, c, H, W) each.
+    """Reconstruct images from their noise, (B, c, H, W) each.
 
     Args:
         model: a learned reverse, see `biflow.recipes.Recipe`.
-        path: the images' way through the flow.
+        path: the images' trajectory in the flow.
         y: class ids (B,), or None.
 
     Returns:
         reconstruction: the model's output.
-        denoised: a noisy output, denoised with the flow's score; not there for clean outputs.
+        denoised: a noisy output, denoised with the flow's score; missing for clean outputs.
     """
     images = {"reconstruction": flow.to_images(model(path.z, y))}
     if model.spec.output == "noisy":
@@ -29,15 +29,15 @@ def reconstruction_errors(images: dict[str, Tensor], flow: TarFlow, path: Trajec
     """Return the MSE of every image of `reconstruct`, (B,), in [-1, 1] units squared.
 
     Returns:
-        reconstruction_mse: of the output against the clean image, also where the output is noisy.
-        denoised_mse: of a noisy output, denoised, against the clean image; not there for clean outputs.
-        noisy_mse: of a noisy output against the noisy image; not there for clean outputs.
+        reconstruction_mse: of the output against the clean image, also for noisy outputs.
+        denoised_mse: of the denoised output against the clean image; missing for clean outputs.
+        noisy_mse: of a noisy output against the noisy image; missing for clean outputs.
     """
-    errors = {f"{name}_mse": _mse(found, flow.to_images(path.clean)) for name, found in images.items()}
+
+    def mse(a: Tensor, tokens: Tensor) -> Tensor:
+        return (a - flow.to_images(tokens)).square().flatten(1).mean(dim=1)
+
+    errors = {f"{name}_mse": mse(found, path.clean) for name, found in images.items()}
     if "denoised" in images:
-        errors["noisy_mse"] = _mse(images["reconstruction"], flow.to_images(path.states[-1]))
+        errors["noisy_mse"] = mse(images["reconstruction"], path.states[-1])
     return errors
-
-
-def _mse(images: Tensor, target: Tensor) -> Tensor:
-    return (images - target).square().flatten(1).mean(dim=1)

@@ -1,4 +1,4 @@
-"""The learned reverse as a sampler: one evaluation of the network an image, or two for guidance."""
+"""The learned reverse as a sampler: one network evaluation per image, or two for guidance."""
 
 import copy
 from collections.abc import Callable
@@ -11,23 +11,23 @@ from torch import Tensor, nn
 from biflow.checkpoint import load_reverse
 from biflow.guidance import reverse_in_two_evaluations
 from biflow.model import ReverseModel
-from nfbench.cuda_graph import CudaGraph
-from nfbench.device import autocast
+from biflow.sizes import pass_flops
 from nfbench.errors import UserError
+from nfbench.runtime import CudaGraph, autocast
 from nfbench.sample.sampler import Sampled
 
 
 def network_for_sampling(model: ReverseModel, precision: str, compile: bool) -> ReverseModel:
-    """Return the network that is evaluated: the model itself, or a copy fit for speed.
+    """Return the model itself, or a faster copy of it.
 
-    For bf16 the weights of the layers are cast once; the embeddings, norms and heads keep their precision,
-    as `nfbench.device.autocast` treats them in training. Compiled are the layers, which are all alike.
+    For bf16, the linear maps of the layers are cast once; embeddings, norms and heads stay in float32, as
+    under `nfbench.runtime.autocast` in training. Only the layers are compiled, which are all alike.
     """
     if precision == "fp32" and not compile:
         return model
     network = copy.deepcopy(model)
-    for group in network.groups_in_order():
-        for layer in group.layers:
+    for stage in network.stages_in_order():
+        for layer in stage.layers:
             if precision == "bf16":
                 for module in layer.modules():
                     if isinstance(module, nn.Linear):
@@ -40,21 +40,22 @@ def network_for_sampling(model: ReverseModel, precision: str, compile: bool) -> 
 class OneStep:
     """Draws images with one evaluation of a reverse model.
 
-    On a GPU the evaluation is captured as a CUDA graph, one for each batch size, and replayed.
+    On a GPU the evaluation is captured as a CUDA graph, one per batch size, and replayed.
 
     Options:
-        evaluations: 2 to guide by two evaluations of any model, combined group by group, in place of one
-            evaluation of a model that was trained with guidance. Without guidance one is enough either way.
-        precision: "fp32", or "bf16" for products in bfloat16.
-        compile: whether the layers go through torch.compile, whose warm-up takes about a minute.
-        graph: False evaluates without a CUDA graph on a GPU too.
+        evaluations: 1 guides a model that was trained with guidance; 2 guides any model, by combining two
+            evaluations of every stage. Without guidance there is always one.
+        precision: "fp32", or "bf16" for matrix products in bfloat16.
+        compile: whether the layers are compiled by torch.compile; its warm-up takes about a minute.
+        graph: whether a GPU replays a CUDA graph.
     """
 
-    GRAPHS_KEPT = 8  # each has the network's activations
+    GRAPHS_KEPT = 8  # each holds the network's activations
 
     def __init__(
         self,
         model: ReverseModel | str | Path,
+        *,
         name: str = "biflow",
         evaluations: int = 1,
         precision: str = "fp32",
@@ -66,14 +67,14 @@ class OneStep:
         if precision not in ("fp32", "bf16"):
             raise UserError(f"'precision' of {name} is '{precision}'; it must be 'fp32' or 'bf16'.")
         self.evaluations, self.precision, self.compile, self.graph = evaluations, precision, compile, graph
-        self.model = load_reverse(model)[0] if isinstance(model, str | Path) else model
+        self.model = load_reverse(model) if isinstance(model, str | Path) else model
         self.name = name
         self._network = network_for_sampling(self.model, precision, compile)
         self._graphs: dict[tuple, tuple[CudaGraph, float]] = {}
 
     @property
     def output(self) -> Literal["clean", "noisy"]:
-        """Whether the images carry the flow's training noise; `nfbench.sample.sampler.Entry` says so too."""
+        """Whether the images carry the flow's training noise."""
         return self.model.spec.output
 
     @property
@@ -88,6 +89,11 @@ class OneStep:
     def n_parameters(self) -> int:
         return self.model.n_sampling_parameters()
 
+    def flops_per_image(self, guidance: float = 0.0) -> int:
+        """Return the FLOPs of one image, which follow from the architecture."""
+        passes = 2 if guidance and self.evaluations == 2 else 1
+        return passes * pass_flops(self.model.spec)
+
     @property
     def settings(self) -> dict[str, Any]:
         faster = {"precision": self.precision, "compile": self.compile}
@@ -95,7 +101,7 @@ class OneStep:
         return {"evaluations": self.evaluations} | (faster if faster != usual else {})
 
     def to(self, device: torch.device) -> "OneStep":
-        self._graphs.clear()  # they read the weights where they were
+        self._graphs.clear()  # they refer to the weights' old addresses
         self._network.to(device)
         return self
 
@@ -104,7 +110,7 @@ class OneStep:
         """Evaluate the network; see `nfbench.sample.sampler.Sampler`. Images without a class go unguided.
 
         Raises:
-            UserError: the scale of guidance is none that the model and the options allow.
+            UserError: model and options do not allow this guidance scale.
         """
         self._check(y, guidance)
         w = torch.where(y < 0, 0.0, guidance).to(z) if guidance else None
@@ -113,7 +119,7 @@ class OneStep:
         return Sampled(self.model.to_images(tokens), nfe=nfe)
 
     def _evaluated(self, given: list[Tensor]) -> tuple[Tensor, float]:
-        """Evaluate the network on z, y and w, or as many of them as there are; return tokens and NFE."""
+        """Evaluate the network on z, y and w (the last may be missing); return tokens and NFE."""
         return self._counted(lambda: self._tokens(*given), len(given[0]))
 
     def _tokens(self, z: Tensor, y: Tensor | None = None, w: Tensor | None = None) -> Tensor:
@@ -123,7 +129,7 @@ class OneStep:
             return self._network(z, y, w)
 
     def _replayed(self, given: list[Tensor]) -> tuple[Tensor, float]:
-        """The same by a CUDA graph, made on the first call with a batch size, where its work is counted."""
+        """Do the same with a CUDA graph, captured and counted at the first call with a batch size."""
         key = (len(given), given[0].shape, given[0].dtype)
         if key not in self._graphs:
             if len(self._graphs) >= self.GRAPHS_KEPT:
@@ -134,7 +140,7 @@ class OneStep:
         return graph(*given), nfe
 
     def _check(self, y: Tensor | None, guidance: float) -> None:
-        """Refuse scales that the model was not trained for, and guidance towards no class."""
+        """Raise an error for scales that the model was not trained for, and for guidance without classes."""
         largest = self.model.spec.guidance_max
         if guidance < 0:
             raise UserError(f"the scale of guidance is {guidance:g}; it must not be negative.")
@@ -149,17 +155,17 @@ class OneStep:
         )
 
     def _counted(self, call: Callable[[], Tensor], n_images: int) -> tuple[Tensor, float]:
-        """Call, and count evaluations of the whole network an image: those of groups by their number."""
-        groups, evaluated = self._network.groups_in_order(), 0
+        """Return the result of a call and the network evaluations per image: stage evaluations / stages."""
+        stages, evaluated = self._network.stages_in_order(), 0
 
         def count(_: object, inputs: tuple[Tensor, ...], __: object) -> None:
             nonlocal evaluated
             evaluated += len(inputs[0])
 
-        hooks = [group.register_forward_hook(count) for group in groups]
+        hooks = [stage.register_forward_hook(count) for stage in stages]
         try:
             result = call()
         finally:
             for hook in hooks:
                 hook.remove()
-        return result, evaluated / (len(groups) * n_images)
+        return result, evaluated / (len(stages) * n_images)

@@ -1,28 +1,33 @@
-"""How large networks are, and architectures of equal size: what is compared is not the parameters' number."""
+"""Sizes of networks without making their weights, reverse models of equal size, and random weights."""
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import nn
 
-from baselines.tarflow.flops import encode_flops, inverse_flops
+from baselines.farmer import FarmerStudent, StudentSpec
+from baselines.tarflow import flops
 from baselines.tarflow.model import TarFlow, TarFlowSpec
 from biflow.layers import default_hidden
 from biflow.model import ReverseModel, ReverseSpec
-from nfbench.measure.flops import count_flops
+from nfbench.measure.speed.flops import count_flops
+
+Spec = TarFlowSpec | StudentSpec | ReverseSpec
+NETWORKS = {TarFlowSpec: TarFlow, StudentSpec: FarmerStudent, ReverseSpec: ReverseModel}
 
 
 @dataclass(frozen=True)
 class Size:
-    """What a network holds, and what an image costs.
+    """Size of a network, and the cost of an image.
 
     Attributes:
-        parts: blocks of a flow, groups of a reverse model; each has `layers` transformer layers.
+        parts: blocks of a flow or stages of a reverse model, with `layers` transformer layers each.
         parameters: in training.
-        sampling_parameters: in sampling, which needs no heads that only read the states.
-        pass_flops: FLOPs an image of one pass: of a flow's encoding, or of a reverse model's evaluation.
-        inverse_flops: FLOPs an image of a flow's exact inverse without guidance; None for reverse models.
+        sampling_parameters: in sampling, which needs no auxiliary heads.
+        pass_flops: FLOPs per image of one pass: the encoding of a flow, or one evaluation of a reverse.
+        inverse_flops: FLOPs per image of a flow's exact inverse without guidance; None for reverses.
     """
 
     width: int
@@ -39,55 +44,69 @@ def n_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def flow_size(spec: TarFlowSpec) -> Size:
-    """Size a flow up, without making its weights."""
+def network_size(spec: Spec) -> Size:
+    """Return the size of a flow, a reverse model or a FARMER student."""
     with torch.device("meta"):
-        total = n_parameters(TarFlow(spec))
-    return Size(
-        width=spec.width,
-        parts=spec.blocks,
-        layers=spec.layers_per_block,
-        parameters=total,
-        sampling_parameters=total,
-        pass_flops=encode_flops(spec),
-        inverse_flops=inverse_flops(spec),
-    )
+        total = n_parameters(NETWORKS[type(spec)](spec))
+    if isinstance(spec, ReverseSpec):
+        layers, used, evaluation = spec.layers_per_stage, sampling_parameters(spec), pass_flops(spec)
+        return Size(spec.width, n_stages(spec), layers, total, used, evaluation)
+    flow = spec.flow if isinstance(spec, StudentSpec) else spec
+    size = Size(flow.width, flow.blocks, flow.layers_per_block, total, total, flops.encode_flops(flow))
+    if isinstance(spec, StudentSpec):
+        return dataclasses.replace(size, pass_flops=flops.pass_flops(flow))
+    return dataclasses.replace(size, inverse_flops=flops.inverse_flops(flow))
 
 
-def reverse_size(spec: ReverseSpec) -> Size:
-    """Size a reverse model up, without making its weights."""
+@cache
+@torch.no_grad()
+def pass_flops(spec: ReverseSpec) -> int:
+    """Count the FLOPs of one evaluation of a reverse model for one image."""
     with torch.device("meta"):
         model = ReverseModel(spec)
         z, y = torch.empty(1, spec.n_tokens, spec.token_dim), torch.zeros(1, dtype=torch.long)
-        with torch.no_grad():
-            pass_flops = count_flops(lambda: model(z, y))
-    return Size(
-        width=spec.width,
-        parts=spec.blocks + (spec.denoising == "learned"),
-        layers=spec.layers_per_group,
-        parameters=n_parameters(model),
-        sampling_parameters=model.n_sampling_parameters(),
-        pass_flops=pass_flops,
-    )
+        return count_flops(lambda: model(z, y))
+
+
+def random_network(spec: Spec, device: torch.device) -> nn.Module:
+    """Return a network with random weights, none zero, in evaluation mode, for timing.
+
+    Matrix products with zeros draw less power, and a GPU may run them at a higher clock. The maps to
+    log-scales stay small, so that samples are finite.
+    """
+    torch.manual_seed(0)
+    with torch.device(device):
+        network = NETWORKS[type(spec)](spec)
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.02)
+    if not isinstance(spec, ReverseSpec):
+        for block in network.blocks:
+            nn.init.normal_(block.proj_out.weight, std=1e-3)
+    return network.eval().requires_grad_(False)
+
+
+def n_stages(spec: ReverseSpec) -> int:
+    """Return the number of stages, the denoising one included."""
+    return spec.blocks + (spec.denoising == "learned")
 
 
 def sampling_parameters(spec: ReverseSpec) -> int:
-    """Count the parameters that sampling from such a model uses, without making their values."""
+    """Count the parameters that sampling from a reverse model uses."""
     with torch.device("meta"):
         return ReverseModel(spec).n_sampling_parameters()
 
 
 def matched_spec(spec: ReverseSpec, n_parameters: int, tolerance: float = 0.02) -> ReverseSpec:
-    """Widen (or narrow) an architecture until its sampling uses a given number of parameters.
+    """Change the width of an architecture so that sampling uses a given number of parameters.
 
-    E.g. one without learned denoising, which lacks a group, to the size of one with it (arXiv:2512.10953
-    widens it so). The number of attention heads stays, and the width goes in steps of 4 a head, since
-    rotary rows and columns need it. Where the best of these coarse steps is not within the tolerance, the
-    perceptrons' hidden width makes up the difference.
+    arXiv:2512.10953 widens a model without learned denoising, which has a stage less, in this way. The number
+    of attention heads stays, and the width per head is a multiple of 4, as rotary positions need. If no such
+    width is within the tolerance, the hidden width of the MLPs is changed too.
 
     Args:
-        spec: the architecture; its own `mlp_width` is not kept.
-        n_parameters: what `ReverseModel.n_sampling_parameters` shall be.
+        spec: the architecture; its `mlp_width` is ignored.
+        n_parameters: target of `ReverseModel.n_sampling_parameters`.
         tolerance: largest relative deviation.
 
     Raises:
@@ -102,8 +121,7 @@ def matched_spec(spec: ReverseSpec, n_parameters: int, tolerance: float = 0.02) 
     missing = n_parameters - sampling_parameters(best)
     if abs(missing) <= tolerance * n_parameters:
         return best
-    groups = spec.blocks + (spec.denoising == "learned")
-    per_hidden_unit = 3 * best.width * groups * spec.layers_per_group
+    per_hidden_unit = 3 * best.width * n_stages(spec) * spec.layers_per_stage
     hidden = default_hidden(best.width) + round(missing / per_hidden_unit)
     best = dataclasses.replace(best, mlp_width=max(1, hidden))
     found = sampling_parameters(best)

@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from baselines.tarflow.model import TarFlow
+from baselines.tarflow.model import TarFlow, TarFlowSpec
 from baselines.tarflow.training import add_noise, drop_labels
 from biflow.energy import prior_energy
 from biflow.guidance import draw_scales
-from biflow.methods import METHODS
 from biflow.model import ReverseModel, ReverseSpec
-from biflow.objectives import Terms, Trajectory, mse, targets, trajectory
+from biflow.objectives import OBJECTIVES, Terms, Trajectory, mse, targets, trajectory
 from biflow.perceptual.features import FeatureDistance
 from biflow.sizes import matched_spec, sampling_parameters
 from nfbench.config import ReverseConfig
@@ -20,32 +19,32 @@ from nfbench.data.datasets import Dataset
 from nfbench.data.noise import latent_noise
 from nfbench.data.pixels import to_float
 from nfbench.errors import UserError
-from nfbench.train.loop import Loss, Phases
+from nfbench.train.trainer import Loss, Phases
 
 CALIBRATION_IMAGES = 2000
 VALIDATION_IMAGES = 1000
 
 
-def reverse_spec(config: ReverseConfig, flow: TarFlow, method: str) -> ReverseSpec:
-    """Describe the reverse model that an experiment asks for, fitted to its flow and to its method.
+def reverse_spec(config: ReverseConfig, flow: TarFlowSpec) -> ReverseSpec:
+    """Return the architecture of a reverse model for its flow and objective.
 
-    Without learned denoising it lacks a group of layers and is widened to as many parameters as with it.
+    Without learned denoising it has one stage less and is widened to the same number of parameters.
 
     Raises:
-        UserError: guidance is asked of a method that is not defined with it, of a flow without classes, or
-            of a training that drops no label.
+        UserError: guidance is configured for a flow without classes.
     """
-    _check_guidance(config, flow, method)
+    if config.guidance_max and flow.n_classes is None:
+        raise UserError("the flow has no classes to guide by; set 'guidance_max' of the reverse to 0.")
     spec = ReverseSpec(
-        channels=flow.spec.channels,
-        image_size=flow.spec.image_size,
-        patch_size=flow.spec.patch_size,
+        channels=flow.channels,
+        image_size=flow.image_size,
+        patch_size=flow.patch_size,
         width=config.width,
-        blocks=flow.spec.blocks,
-        layers_per_group=config.layers_per_group,
+        blocks=flow.blocks,
+        layers_per_stage=config.layers,
         head_dim=config.head_dim,
-        n_classes=flow.spec.n_classes,
-        projection=METHODS[method].projection,
+        n_classes=flow.n_classes,
+        projection=OBJECTIVES[config.objective].projection,
         normalisation=config.normalisation,
         conditioning=config.conditioning,
         guidance_max=config.guidance_max,
@@ -55,25 +54,8 @@ def reverse_spec(config: ReverseConfig, flow: TarFlow, method: str) -> ReverseSp
     return matched_spec(dataclasses.replace(spec, denoising=config.denoising), sampling_parameters(spec))
 
 
-def _check_guidance(config: ReverseConfig, flow: TarFlow, method: str) -> None:
-    if config.guidance_max and not METHODS[method].guided:
-        raise UserError(
-            f"training-time guidance is defined for hidden alignment, not for {METHODS[method].title}; set"
-            f" 'reverse.{method}.guidance_max' to 0."
-        )
-    if config.guidance_max and flow.spec.n_classes is None:
-        raise UserError(f"the flow has no classes to guide by; set 'reverse.{method}.guidance_max' to 0.")
-    if config.guidance_max and not config.label_drop:
-        raise UserError(
-            f"guidance leads away from images without label; set the 'label_drop' of {method} above 0."
-        )
-
-
 def calibrate(model: ReverseModel, flow: TarFlow, data: Dataset, seed: int) -> None:
-    """Measure the RMS of every target on training images and store it in the model.
-
-    Per target, or per target and place of a token; without normalisation the units stay 1.
-    """
+    """Measure the units of the model's targets on training images and store them in the model."""
     if model.spec.normalisation == "none" or not model.spec.n_states:
         return
     rms = target_rms(flow, data, seed, per_token=model.spec.normalisation == "token")
@@ -82,7 +64,7 @@ def calibrate(model: ReverseModel, flow: TarFlow, data: Dataset, seed: int) -> N
 
 @torch.no_grad()
 def target_rms(flow: TarFlow, data: Dataset, seed: int, per_token: bool) -> Tensor:
-    """Return the RMS of x_{K-1}, ..., x_0 on the first training images, (K,), or of every token, (K, T)."""
+    """Return the RMS of x_{K-1}, ..., x_0 on the first training images, (K,), or per token, (K, T)."""
     device = flow.var.device
     head = data.subset(range(min(CALIBRATION_IMAGES, len(data))))
     generator = torch.Generator(device).manual_seed(seed)
@@ -94,66 +76,62 @@ def target_rms(flow: TarFlow, data: Dataset, seed: int, per_token: bool) -> Tens
 
 
 def reverse_loss(
-    method: str,
     flow: TarFlow,
     config: ReverseConfig,
     distances: Mapping[str, FeatureDistance] | None = None,
 ) -> Loss | Phases:
-    """Return the training loss of a method; where a label is dropped, the flow's path goes without too.
+    """Return the training loss of a reverse model; dropped labels are dropped for the flow too.
 
-    With `energy`, the steps from its beginning on have an energy distance beside, see `biflow.energy`.
+    With `energy` in the config, later steps add an energy distance, see `biflow.energy`.
 
     Args:
-        method: a key of `biflow.methods.METHODS`.
         flow: the frozen flow.
-        config: of the reverse model; `perceptual` and `energy` hold the distances' weights.
-        distances: the perceptual distances that the config names, from `biflow.perceptual.load_perceptual`.
+        config: of the reverse model; `perceptual` and `energy` hold the weights of the distances.
+        distances: the distances that the config names, from `biflow.perceptual.load_perceptual`.
 
     Raises:
-        UserError: as `reverse_spec`.
         ValueError: a distance that the config names is not given.
     """
-    _check_guidance(config, flow, method)
     missing = sorted({*config.perceptual, *config.energy} - set(distances or {}))
     if missing:
         raise ValueError(f"the loss needs the perceptual distances {missing}")
-    objective = METHODS[method].objective
-    weighed = tuple((distances[name], weight) for name, weight in config.perceptual.items())
-    terms = Terms(config.adaptive_weight, weighed)
+    objective = OBJECTIVES[config.objective].loss
+    perceptual = tuple((distances[name], weight) for name, weight in config.perceptual.items())
+    terms = Terms(config.adaptive_weight, perceptual)
     energies = tuple((distances[name], weight) for name, weight in config.energy.items())
 
-    def follow(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Trajectory, Tensor]:
+    def encode(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Trajectory, Tensor]:
         x, noisy = add_noise(images, flow.spec.sigma, generator)
-        y = drop_labels(labels, config.label_drop, generator)
+        y = drop_labels(labels, config.class_dropout_prob, generator)
         return trajectory(flow, x, noisy, y), y
 
-    def match(model: ReverseModel, path: Trajectory, y: Tensor, generator: torch.Generator) -> Tensor:
+    def matched(model: ReverseModel, path: Trajectory, y: Tensor, generator: torch.Generator) -> Tensor:
         if not config.guidance_max:
             return objective(model, path, y, terms)
-        scales = draw_scales(y, config.guidance_max, generator, config.guidance_share)
+        scales = draw_scales(y, config.guidance_max, generator, config.guidance_prob)
         return objective(model, path, y, terms, scales)
 
     def loss(model: ReverseModel, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        path, y = follow(images, labels, generator)
-        return match(model, path, y, generator)
+        path, y = encode(images, labels, generator)
+        return matched(model, path, y, generator)
 
     def with_energy(
         model: ReverseModel, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> Tensor:
-        path, y = follow(images, labels, generator)
-        total = match(model, path, y, generator)
+        path, y = encode(images, labels, generator)
+        total = matched(model, path, y, generator)
         return total + prior_energy(model, path.clean, y, energies, generator)
 
     if not energies:
         return loss
-    return Phases(loss, with_energy, round(config.energy_from * config.training.steps))
+    return Phases(loss, with_energy, round(config.energy_start * config.training.steps))
 
 
 @torch.no_grad()
 def held_out_path(flow: TarFlow, data: Dataset, indices: range) -> tuple[Trajectory, Tensor]:
-    """Return the way of some held-out images through the flow, and their labels.
+    """Return the trajectories of some held-out images in the flow, and their labels.
 
-    Image i's noise depends on i alone, so that every reverse model is given the same noise.
+    The noise of image i depends on i alone, so that every reverse model gets the same noise.
     """
     device = flow.var.device
     chosen = data.subset(indices)
@@ -164,21 +142,21 @@ def held_out_path(flow: TarFlow, data: Dataset, indices: range) -> tuple[Traject
 
 
 def validation_measure(flow: TarFlow, data: Dataset) -> Callable[[nn.Module], dict[str, float]]:
-    """Return what the training loop evaluates: errors on the first validation images.
+    """Return a function that measures errors on the first validation images.
 
-    The reconstruction is compared with the clean image, also where the output is noisy; such an output's
-    error against the noisy image is then given too. States are compared in the model's units.
+    `validation_reconstruction_mse` is against the clean image; models with noisy output also have
+    `validation_noisy_mse`, against the noisy image. States are compared in the model's units.
     """
     path, y = held_out_path(flow, data, range(min(VALIDATION_IMAGES, len(data))))
 
     def measure(model: ReverseModel) -> dict[str, float]:
-        reversal = model.reverse(path.z, y)
+        result = model.reverse(path.z, y)
         output, states = targets(model, path)
-        row = {"validation_reconstruction_mse": mse(reversal.x, path.clean).item()}
+        row = {"validation_reconstruction_mse": mse(result.x, path.clean).item()}
         if model.spec.output == "noisy":
-            row["validation_noisy_mse"] = mse(reversal.x, output).item()
+            row["validation_noisy_mse"] = mse(result.x, output).item()
         n = len(path.states)
-        for i, (state, target) in enumerate(zip(reversal.states, states, strict=True)):
+        for i, (state, target) in enumerate(zip(result.states, states, strict=True)):
             row[f"validation_alignment_mse_{n - 1 - i}"] = mse(state, target).item()
         return row
 

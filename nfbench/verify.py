@@ -1,123 +1,108 @@
-"""Can every number in the tables be traced to its file?
+"""Can every number in the tables be traced to the file of a measuring job?
 
     python -m nfbench.verify [results]
 
-Reads manifest.json in the folder of results, compares the hashes of the tables and of all files that they
-are made of, makes the tables a second time where that is cheap, and compares the hashes of the committed
-references. Says in one sentence each what does not fit, and exits with status 1 if anything does not.
+Compares the hash of every measuring job's file with the one in measurements.csv, its rows with the rows
+there, and every table with what the measurements give now; the committed references' tables likewise. Prints
+one sentence for everything that does not fit, and exits with status 1 if anything does not.
 """
 
 import argparse
-import importlib
-import os
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Sequence
+from io import StringIO
 from pathlib import Path
-from typing import Any
+
+import pandas as pd
+import yaml
 
 from nfbench.errors import UserError
-from nfbench.files import read_json, sha256_file
-from nfbench.trace.manifest import ORIGIN, VERSION, mapped
-from nfbench.trace.remake import as_text, differences, remake
+from nfbench.files import sha256_file
+from nfbench.measurements import COLUMNS, THIS_RUN, read_rows
+from nfbench.report.table_specs import read_specs
+from nfbench.report.tables import build
 
-TABLES = ("table?.csv", "claims.csv", "budget.csv")  # what a folder of results may hold
-MAKE = "snakemake results/manifest.json"
-PACKAGES = Path(__file__).resolve().parents[1]  # of this checkout
-
-
-def problems(results: Path) -> list[str]:
-    """Return what does not fit in a folder of results, a sentence each; empty where all is traced.
-
-    Raises:
-        UserError: there is neither a manifest nor a committed reference, or the manifest cannot be read.
-    """
-    references = sorted(results.glob("reference/*/*.json"))
-    manifest = results / "manifest.json"
-    if not manifest.is_file() and not references:
-        raise UserError(f"{manifest} is missing; make it with: {MAKE}")
-    found = [sentence for path in references for sentence in _reference(results, path)]
-    if manifest.is_file():
-        return [*_manifest(manifest), *found]
-    loose = [f"{path} is there without {manifest}; make that with: {MAKE}" for path in _tables(results)]
-    return [*loose, *found]
+ROOT = Path(__file__).resolve().parents[1]
+ADDED = ("origin", "experiment", "source", "sha256")  # columns that joining fills in
+TOLERANCE = 1e-9  # relative; sums may be taken in another order by another version of numpy
 
 
-def _tables(results: Path) -> list[Path]:
-    return sorted(path for pattern in TABLES for path in results.glob(pattern))
-
-
-def _manifest(path: Path) -> Iterator[str]:
-    """Yield what does not fit between a manifest and its folder."""
-    content, results = read_json(path), path.parent
-    if not isinstance(content, dict) or content.get("version") != VERSION:
-        raise UserError(f"{path} is no manifest of this version; make it again with: {MAKE}")
-    for table in _tables(results):
-        if table.name not in content["tables"]:
-            yield f"{table} is not in {path}; make that again with: {MAKE}"
-    for name, entry in content["tables"].items():
-        yield from _table(results, name, entry)
-
-
-def _table(results: Path, name: str, entry: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what does not fit in a table, its other forms, and the files that it is made of."""
-    yield from _compare(results, {name: entry["sha256"], **entry.get("forms", {}), **entry["files"]})
-    if (results / name).is_file():
-        yield from _again(results, name, entry["recipe"])
-
-
-def _register(names: Sequence[str]) -> None:
-    """Import the packages that register a table's samplers, which must lie beside this one.
+def problems(results: Path) -> Iterator[str]:
+    """Yield what does not fit in a folder of results, a sentence each.
 
     Raises:
-        UserError: one of them does not.
+        UserError: there is nothing to check, or a file cannot be read.
     """
-    for name in names:
-        if not name.isidentifier() or not (PACKAGES / name / "__init__.py").is_file():
-            raise UserError(f"'{name}' is no package beside nfbench that registers samplers.")
-        importlib.import_module(name)
+    joined = results / "measurements.csv"
+    own = sorted(results.glob("*/measurements.csv"))
+    if not own:
+        raise UserError(f"{results} holds no measurements.csv; run snakemake to make it.")
+    parts = [*own, *sorted((ROOT / "results/reference").glob("*/measurements.csv"))]
+    experiments = {}
+    for path in parts:
+        rows = read_rows(path)
+        about = yaml.safe_load(path.with_name("experiment.yaml").read_text())
+        keys = rows[["origin", "experiment"]].drop_duplicates().itertuples(index=False, name=None)
+        of_part = dict.fromkeys(keys, about)
+        experiments |= of_part
+        yield from _sources(results, rows[rows["origin"] == THIS_RUN])
+        yield from _tables(path.parent / "report/tables", rows, of_part)
+        yield from _tables(path.parent, rows, of_part)
+    if joined.is_file():
+        rows = read_rows(joined)
+        known = {key: about for key, about in experiments.items() if key in set(_keys(rows))}
+        yield from _tables(results, rows, known)
 
 
-def _compare(folder: Path, hashes: Mapping[str, str]) -> Iterator[str]:
-    """Yield the files that are gone or are not what they were."""
-    for name, expected in hashes.items():
-        path = Path(os.path.normpath(folder / name))
+def _keys(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    return rows[["origin", "experiment"]].drop_duplicates().itertuples(index=False, name=None)
+
+
+def _sources(results: Path, rows: pd.DataFrame) -> Iterator[str]:
+    """Yield where rows differ from the files of the jobs that measured them."""
+    for (source, digest), of_file in rows.groupby(["source", "sha256"], sort=False):
+        path = results / source
         if not path.is_file():
-            yield f"{path} is missing."
-        elif sha256_file(path) != expected:
-            yield f"{path} has changed since the manifest was written."
+            yield f"{path} is missing, which {len(of_file)} measurements come from."
+        elif sha256_file(path) != digest:
+            yield f"{path} has changed since its {len(of_file)} measurements were collected."
+        else:
+            columns = [name for name in COLUMNS if name not in ADDED]
+            if not of_file[columns].reset_index(drop=True).equals(read_rows(path)[columns]):
+                yield f"{path} holds other numbers than were collected from it."
 
 
-def _again(results: Path, name: str, recipe: Mapping[str, Any]) -> Iterator[str]:
-    """Yield where a table differs from what its files give now."""
-    here = mapped(recipe, lambda path: os.path.normpath(results / path))
-    try:
-        _register(recipe.get("registers", []))
-        made = remake(here, results.resolve().parent)
-    except UserError as error:
-        yield f"{results / name} cannot be made again: {error}"
+def _tables(folder: Path, rows: pd.DataFrame, experiments: dict) -> Iterator[str]:
+    """Yield where the tables of a folder differ from what the measurements give."""
+    for name, spec in read_specs(ROOT / "config/tables.yaml").items():
+        path = folder / f"{name}.csv"
+        if not path.is_file():
+            continue
+        spec = spec.model_copy(update={"references": True}) if "reference" in folder.parts else spec
+        kept = pd.read_csv(path, dtype=str, keep_default_na=False)
+        made = build(spec, rows, experiments).to_csv(index=False)
+        again = pd.read_csv(StringIO(made), dtype=str, keep_default_na=False)
+        yield from _differences(str(path), kept, again)
+
+
+def _differences(table: str, kept: pd.DataFrame, made: pd.DataFrame) -> Iterator[str]:
+    if list(kept.columns) != list(made.columns) or len(kept) != len(made):
+        yield f"{table} has other rows or columns than its measurements give; make it again."
         return
-    for suffix, rows in made.items():
-        path = (results / name).with_name(f"{Path(name).stem}{suffix}.csv")
-        yield from differences(str(path), as_text(path), rows) if path.is_file() else [f"{path} is missing."]
+    for name in kept.columns:
+        for i, (a, b) in enumerate(zip(kept[name], made[name], strict=True)):
+            if not _same(a, b):
+                given = f"{a or 'nothing'}; the measurements give {b or 'nothing'}"
+                yield f"{table}, row {i + 1}, column {name}: {given}."
 
 
-def _reference(results: Path, path: Path) -> Iterator[str]:
-    """Yield what does not fit between a manifest of committed results, or a table's entry, and the files."""
-    content = read_json(path)
-    if path.name.endswith(ORIGIN):
-        table = path.with_name(path.name.removesuffix(ORIGIN) + ".csv")
-        yield from _table(results, table.relative_to(results).as_posix(), content)
-    elif isinstance(content, dict) and isinstance(content.get("files"), dict):
-        yield from _compare(path.parent, content["files"])
-
-
-def remarks(results: Path) -> Iterator[str]:
-    """Yield what a reader should know of tables that are traced: several commits, or uncommitted changes."""
-    manifest = results / "manifest.json"
-    for name, entry in read_json(manifest)["tables"].items() if manifest.is_file() else ():
-        told = f"{results / name}: {len(entry['files'])} files"
-        if len(entry["commits"]) > 1:
-            told += f", made at {len(entry['commits'])} commits"
-        yield told + (", some with uncommitted changes." if entry["dirty"] else ".")
+def _same(a: str, b: str) -> bool:
+    if a == b:
+        return True
+    try:
+        return math.isclose(float(a), float(b), rel_tol=TOLERANCE)
+    except ValueError:
+        return False
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -126,18 +111,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: with status 1 where anything does not fit, or cannot be checked.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m nfbench.verify",
-        description="Verify that every number in the tables can be traced to its file.",
-    )
+    parser = argparse.ArgumentParser(prog="python -m nfbench.verify", description="Trace every number.")
     parser.add_argument("results", nargs="?", default="results", help="folder of results (default: results)")
-    results = Path(parser.parse_args(arguments).results)
     try:
-        found = problems(results)
-        told = list(remarks(results))
+        found = list(problems(Path(parser.parse_args(arguments).results)))
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
-    for sentence in [*told, *found]:
+    for sentence in found:
         print(sentence)
     if found:
         raise SystemExit(f"{len(found)} things do not fit.")

@@ -1,4 +1,4 @@
-"""Counting network evaluations where they happen, so that no sampler's cost is a formula."""
+"""Counts of network evaluations, taken where they happen, so that no sampler's cost is a formula."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from baselines.tarflow.model import Block, KeysValues
 
 @dataclass
 class Count:
-    """Evaluations of single blocks, one an image and pass, and the tokens they were asked for.
+    """Evaluations of single blocks, one an image and pass, and the tokens they evaluated.
 
     An image that has converged and left the batch costs nothing from then on, so both are sums over
     images; guidance, which needs two evaluations, counts twice.

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from baselines.tarflow.flops import denoise_flops
 from baselines.tarflow.model import TarFlow
 from nfbench.sample.sampler import Sampled, Sampler
 
@@ -61,6 +62,11 @@ class Denoised:
     @property
     def settings(self) -> dict[str, Any]:
         return self.sampler.settings | {"strength": self.strength}
+
+    def flops_per_image(self, guidance: float = 0.0) -> int | None:
+        """Return the FLOPs of one image; None where those of the sampler depend on the data."""
+        own = getattr(self.sampler, "flops_per_image", lambda guidance: None)(guidance)
+        return None if own is None else own + denoise_flops(self.flow.spec)
 
     def to(self, device: torch.device) -> "Denoised":
         self.sampler.to(device)

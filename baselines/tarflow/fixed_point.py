@@ -13,49 +13,51 @@ from torch import Tensor
 from baselines.tarflow.prepared import Network
 from baselines.tarflow.static import affine
 
-GUESSES = ("z", "zeros")
+INITS = ("z", "zeros")
 SWEEPS_BETWEEN_CHECKS = 4  # on a GPU
 
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """When to stop, and where to start.
+    """Options of the fixed-point iteration: when to stop, and where to start.
 
     Attributes:
-        tau: an image has converged when no value changed by tau or more in a sweep.
-        sweeps: most sweeps on a module; None for as many as make it exact.
-        guess: what unknown tokens start from: "z", the noise, or "zeros".
+        tolerance: an image has converged when no value changed by tolerance or more in a sweep.
+        max_iterations: most iterations on a module; None for as many as make it exact.
+        init: what unknown tokens start from: "z", the noise, or "zeros".
         clamp: bound on |x| after every sweep, which changes the fixed point; None for none. The published
             GS-Jacobi code clamps to 3.
         batch_wide: sweep until every image of the batch has converged, as published; results then depend on
-            who else is in the batch.
-        stale_keys: let later modules see the keys and values of the last sweep's guess, as published, and not
+            the other images.
+        stale_keys: let later modules see the keys and values of the last iteration, as published, and not
             those of the tokens that the module ended with; needs `batch_wide`.
-        check_every: sweeps between two looks at which images have converged, each of which waits for a GPU;
-            None for 1 on a CPU. It changes no result.
+        check_every: sweeps between two checks of which images have converged; each check waits for a GPU.
+            None for 4 on a GPU and 1 on a CPU. It changes no result.
     """
 
-    tau: float = 0.0
-    sweeps: int | None = None
-    guess: str = "z"
+    tolerance: float = 0.0
+    max_iterations: int | None = None
+    init: str = "z"
     clamp: float | None = None
     batch_wide: bool = False
     stale_keys: bool = False
     check_every: int | None = None
 
     def __post_init__(self) -> None:
-        if self.tau < 0:
-            raise ValueError(f"tau is {self.tau}; it must not be negative")
-        if self.sweeps is not None and self.sweeps < 1:
-            raise ValueError(f"sweeps is {self.sweeps}; it must be at least 1")
-        if self.guess not in GUESSES:
-            raise ValueError(f"guess is {self.guess!r}; it must be one of {', '.join(GUESSES)}")
+        if self.tolerance < 0:
+            raise ValueError(f"tolerance is {self.tolerance}; it must not be negative")
+        if self.max_iterations is not None and self.max_iterations < 1:
+            raise ValueError(f"max_iterations is {self.max_iterations}; it must be at least 1")
+        if self.init not in INITS:
+            raise ValueError(f"init is {self.init!r}; it must be one of {', '.join(INITS)}")
         if self.clamp is not None and self.clamp <= 0:
             raise ValueError(f"clamp is {self.clamp}; it must be > 0")
         if self.check_every is not None and self.check_every < 1:
             raise ValueError(f"check_every is {self.check_every}; it must be at least 1")
         if self.stale_keys and not self.batch_wide:
-            raise ValueError("stale_keys needs batch_wide: an image that has left keeps no later guess")
+            raise ValueError(
+                "stale_keys needs batch_wide: an image that has left keeps none of later iterations"
+            )
 
 
 def solve_modules(net: Network, z: Tensor, modules: int, options: FixedPoint) -> tuple[Tensor, Tensor]:
@@ -77,7 +79,7 @@ def solve_modules(net: Network, z: Tensor, modules: int, options: FixedPoint) ->
     batch, n_tokens, _ = z.shape
     if modules < 1 or n_tokens % modules:
         raise ValueError(f"{n_tokens} tokens cannot be cut into {modules} equal modules")
-    x = z.clone() if options.guess == "z" else torch.zeros_like(z)
+    x = z.clone() if options.init == "z" else torch.zeros_like(z)
     x[:, 0] = z[:, 0]
     length = n_tokens // modules
     sweeps = torch.zeros(modules, batch, dtype=torch.long, device=z.device)
@@ -100,7 +102,7 @@ def _solve_module(
             module before ended with; the first sweep does it in the same evaluation.
     """
     every = options.check_every or (SWEEPS_BETWEEN_CHECKS if x.is_cuda else 1)
-    most = last - first if options.sweeps is None else min(options.sweeps, last - first)
+    most = last - first if options.max_iterations is None else min(options.max_iterations, last - first)
     taken = torch.zeros(len(x), dtype=torch.long, device=x.device)
     active = torch.arange(len(x), device=x.device)
     settled = torch.zeros(len(x), dtype=torch.bool, device=x.device)
@@ -109,8 +111,8 @@ def _solve_module(
         # Inputs up to this one are exact, and their keys and values will not change after this sweep.
         solved = first + sweep
         old = current[:, solved + 1 : last + 1]
-        # A guess that overflows must not reach the solved tokens, as it would where attention multiplies it
-        # by a weight of zero; x itself keeps what is not finite, and tells of it.
+        # A value that overflows must not reach the solved tokens, as it would where attention multiplies it
+        # by a weight of zero; x itself keeps what is not finite, so that it is seen.
         known = torch.nan_to_num(current[:, start:last], 0.0, 0.0, 0.0)
         a, m = net.predict(known, net.workspace.span(start, last))
         a = None if a is None else a[:, solved - start :]
@@ -120,7 +122,7 @@ def _solve_module(
         if every > 1:  # an image that has settled since the last check is left as it settled
             new = torch.where(settled[:, None, None], old, new)
         taken[active] += ~settled
-        settled = settled | ((new - old).abs().amax(dim=(1, 2)) < options.tau)
+        settled = settled | ((new - old).abs().amax(dim=(1, 2)) < options.tolerance)
         if options.batch_wide:
             settled = settled.all().expand_as(settled)
         old.copy_(new)

@@ -1,11 +1,14 @@
-"""What a flow costs in FLOPs an image, counted without making its weights; see `nfbench.measure.flops`."""
+"""FLOPs of a flow per image, counted without weights; see `nfbench.measure.speed.flops`."""
+
+from functools import cache
 
 import torch
 
 from baselines.tarflow.model import TarFlow, TarFlowSpec
-from nfbench.measure.flops import count_flops
+from nfbench.measure.speed.flops import count_flops
 
 
+@cache
 @torch.no_grad()
 def encode_flops(spec: TarFlowSpec) -> int:
     """Count the FLOPs of encoding one image: every block once, on T - 1 tokens at a time."""
@@ -16,6 +19,27 @@ def encode_flops(spec: TarFlowSpec) -> int:
         return count_flops(lambda: flow.encode(x, y))
 
 
+@cache
+@torch.no_grad()
+def pass_flops(spec: TarFlowSpec) -> int:
+    """Count the FLOPs of one pass of every block over all T tokens, as FARMER's student makes it."""
+    with torch.device("meta"):
+        block = TarFlow(spec).blocks[0]
+        h, y = torch.empty(1, spec.n_tokens, spec.token_dim), torch.zeros(1, dtype=torch.long)
+        return spec.blocks * count_flops(lambda: block.predict(h, y))
+
+
+@cache
+def denoise_flops(spec: TarFlowSpec) -> int:
+    """Count the FLOPs of score-based denoising of one image: the flow forward, and back to the image."""
+    with torch.device("meta"):
+        flow = TarFlow(spec).requires_grad_(False)
+        x = torch.empty(1, spec.channels, spec.image_size, spec.image_size, requires_grad=True)
+        y = torch.zeros(1, dtype=torch.long)
+        return count_flops(lambda: flow.encode(x, y).z.sum().backward())
+
+
+@cache
 @torch.no_grad()
 def inverse_flops(spec: TarFlowSpec) -> int:
     """Count the FLOPs of the exact inverse of one image: K (T - 1) token steps with a cache.

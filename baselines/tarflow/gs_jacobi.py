@@ -11,7 +11,7 @@ from baselines.tarflow.counting import Count
 from baselines.tarflow.fixed_point import FixedPoint
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.inverse import Inverted
-from baselines.tarflow.jacobi import invert_by_modules, published_tau, sweep_per_token
+from baselines.tarflow.jacobi import invert_by_modules, published_tolerance, sweep_per_token
 from baselines.tarflow.model import TarFlow
 from baselines.tarflow.plan import (
     BlockPlan,
@@ -28,9 +28,8 @@ from nfbench.errors import UserError
 class GSJacobi(SequentialStatic):
     """Gauss-Seidel-Jacobi inverse of a TARFlow.
 
-    Options: those of `FixedPoint` except the guess, which is the plan's, tau being
-    `published_tau` by default; those of
-    `Guidance`; and where the plan comes from, the first of:
+    Options: those of `FixedPoint` except init, which is the plan's, tolerance being `published_tolerance` by
+    default; those of `Guidance`; and where the plan comes from, the first of:
 
         plan: one `BlockPlan` per block, data side first, or the path of a file that holds them.
         images: training images with training noise, (B, c, H, W), to choose a plan by (`choose_plan`).
@@ -50,8 +49,8 @@ class GSJacobi(SequentialStatic):
         plan: str | Path | Sequence[BlockPlan | dict[str, Any]] | None = None,
         images: Tensor | None = None,
         modules: int | None = None,
-        tau: float | None = None,
-        sweeps: int | None = None,
+        tolerance: float | None = None,
+        max_iterations: int | None = None,
         clamp: float | None = None,
         batch_wide: bool = False,
         stale_keys: bool = False,
@@ -59,8 +58,8 @@ class GSJacobi(SequentialStatic):
         **guidance_options: Any,
     ):
         super().__init__(flow, **guidance_options)
-        tau = published_tau(flow) if tau is None else tau
-        self.options = FixedPoint(tau, sweeps, "z", clamp, batch_wide, stale_keys, check_every)
+        tolerance = published_tolerance(flow) if tolerance is None else tolerance
+        self.options = FixedPoint(tolerance, max_iterations, "z", clamp, batch_wide, stale_keys, check_every)
         if plan is not None:
             self.plan = as_plan(plan)
         elif images is not None:
@@ -78,10 +77,13 @@ class GSJacobi(SequentialStatic):
         for block in self.plan:
             require_divisor(block.modules, spec.n_tokens)
 
+    def flops_per_image(self, guidance: float = 0.0) -> None:
+        """Return None: how many iterations a block takes depends on the data."""
+
     @property
     def settings(self) -> dict[str, Any]:
         options = asdict(self.options)
-        del options["guess"]  # the plan's, block by block
+        del options["init"]  # the plan's, block by block
         return super().settings | options | {"plan": [asdict(block) for block in self.plan]}
 
     def invert_block(
@@ -91,5 +93,5 @@ class GSJacobi(SequentialStatic):
         if block.modules == self.flow.spec.n_tokens:
             return sweep_per_token(super().invert_block(index, z, y, guidance, count))
         net = self.prepared.network(index, y, guidance, len(z), count)
-        options = replace(self.options, guess=block.guess)
+        options = replace(self.options, init=block.init)
         return invert_by_modules(net, z, block.modules, options)

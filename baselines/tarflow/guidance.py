@@ -10,7 +10,7 @@ GUIDES = ("ab", "a", "b")
 
 @dataclass(frozen=True)
 class Guidance:
-    """How strongly, and what of a block's prediction, is moved away from the unconditional one.
+    """Which parts of a block's prediction move away from the unconditional one, and how far.
 
     a <- a + g (a - a_u), and m likewise, with g = w, or w i / (T - 1) for token i when annealed.
 
@@ -42,20 +42,20 @@ class Guidance:
         self,
         conditional: tuple[Tensor, Tensor],
         unconditional: tuple[Tensor, Tensor],
-        strength: float | Tensor,
+        g: float | Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Extrapolate (a, m) from the unconditional to beyond the conditional prediction."""
         (a, m), (a_u, m_u) = conditional, unconditional
         if "a" in self.guide:
-            a = a + strength * (a - a_u)
+            a = a + g * (a - a_u)
         if "b" in self.guide:
-            m = m + strength * (m - m_u)
+            m = m + g * (m - m_u)
         return a, m
 
-    def strengths(self, n_tokens: int, like: Tensor) -> Tensor | None:
+    def guidance_weights(self, n_tokens: int, like: Tensor) -> Tensor | None:
         """Return 1 + g for the token after each of the tokens 0..T-1, (T, 1); None without guidance.
 
-        The last row has no token after it and is never asked for.
+        The last row has no token after it and is never used.
         """
         if self.scale == 0:
             return None

@@ -1,4 +1,4 @@
-"""What all inverses of a TARFlow have in common: noise in, images out, block by block, counted."""
+"""Base classes of the inverses of a TARFlow: noise to images, block by block, evaluations counted."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from nfbench.sample.sampler import Sampled
 
 @dataclass(frozen=True)
 class Inverted:
-    """Tokens before a block, and what finding them took.
+    """Tokens before a block, and how many sweeps it took to find them.
 
     Attributes:
         tokens: the block's input in raster order, (B, T, D).
@@ -32,7 +32,7 @@ class Inverted:
 class FlowInverse(ABC):
     """An inverse of a flow that needs no training; subclasses say how one block is inverted.
 
-    Options are those of `Guidance`; they matter only where a guidance scale is asked for.
+    Options are those of `Guidance`; they matter only with a guidance scale above 0.
     """
 
     name: str
@@ -50,7 +50,7 @@ class FlowInverse(ABC):
             "annealed": annealed,
             "attention_temperature": attention_temperature,
         }
-        Guidance(0.0, **self.guidance_options)  # a bad option is told at once
+        Guidance(0.0, **self.guidance_options)  # refuses a bad option at once
 
     @property
     def latent_shape(self) -> tuple[int, int]:
@@ -68,6 +68,10 @@ class FlowInverse(ABC):
     def settings(self) -> dict[str, Any]:
         """The options in effect, as plain values."""
         return dict(self.guidance_options)
+
+    def flops_per_image(self, guidance: float = 0.0) -> int | None:
+        """Return the FLOPs of one image; None where they depend on the data, as of iterative inverses."""
+        return None
 
     def to(self, device: torch.device) -> Self:
         self.flow.to(device)
@@ -115,10 +119,10 @@ class FlowInverse(ABC):
 
 
 class PreparedInverse(FlowInverse):
-    """An inverse that evaluates prepared blocks; the flow's weights are copied when it is made or moved.
+    """An inverse that evaluates prepared blocks, which copy the flow's weights when it is made or moved.
 
     It keeps its workspace from call to call, so one sampler serves one thread. Options: `precision`, "bf16"
-    for products in bfloat16 in place of the weights' own precision, and those of `Guidance`.
+    for matmuls in bfloat16 and not in the weights' own precision, and those of `Guidance`.
     """
 
     def __init__(self, flow: TarFlow, precision: str = "fp32", **guidance_options: Any):

@@ -15,12 +15,12 @@ from baselines.tarflow.prepared import Network
 
 # The published code of GS-Jacobi sweeps until the Frobenius norm of the batch's change is under 1e-6 B D,
 # which loosens as the batch grows. For one image the largest change is then under 1e-6 D.
-PUBLISHED_TAU_PER_VALUE = 1e-6
+PUBLISHED_TOLERANCE_PER_VALUE = 1e-6
 
 
-def published_tau(flow: TarFlow) -> float:
+def published_tolerance(flow: TarFlow) -> float:
     """Return the threshold on the largest change that the published rule comes to for one image."""
-    return PUBLISHED_TAU_PER_VALUE * flow.spec.token_dim
+    return PUBLISHED_TOLERANCE_PER_VALUE * flow.spec.token_dim
 
 
 def invert_by_modules(net: Network, z: Tensor, modules: int, options: FixedPoint) -> Inverted:
@@ -32,7 +32,7 @@ def invert_by_modules(net: Network, z: Tensor, modules: int, options: FixedPoint
 class Jacobi(PreparedInverse):
     """Jacobi inverse of a TARFlow.
 
-    Options: those of `FixedPoint`, tau being `published_tau` by default, and those of `Guidance`.
+    Options: those of `FixedPoint`, tolerance being `published_tolerance` by default, and those of `Guidance`.
     """
 
     name = "jacobi"
@@ -40,17 +40,17 @@ class Jacobi(PreparedInverse):
     def __init__(
         self,
         flow: TarFlow,
-        tau: float | None = None,
-        sweeps: int | None = None,
-        guess: str = "z",
+        tolerance: float | None = None,
+        max_iterations: int | None = None,
+        init: str = "z",
         clamp: float | None = None,
         batch_wide: bool = False,
         check_every: int | None = None,
         **guidance_options: Any,
     ):
         super().__init__(flow, **guidance_options)
-        tau = published_tau(flow) if tau is None else tau
-        self.options = FixedPoint(tau, sweeps, guess, clamp, batch_wide, check_every=check_every)
+        tolerance = published_tolerance(flow) if tolerance is None else tolerance
+        self.options = FixedPoint(tolerance, max_iterations, init, clamp, batch_wide, check_every=check_every)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nfbench.data.tokens import images_to_tokens, tokens_to_images
-from nfbench.device import in_full_precision
+from nfbench.runtime import in_full_precision
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class TarFlowSpec:
 
 @dataclass(frozen=True)
 class Code:
-    """What the forward flow makes of a batch of images.
+    """A batch of images encoded by the forward flow.
 
     Attributes:
         z: noise, (B, T, D).
@@ -190,8 +190,8 @@ class Block(nn.Module):
     ) -> tuple[Tensor, Tensor, list[KeysValues]]:
         """Predict the log-scale and shift of the *next* token from each given token and those before.
 
-        In mixed precision the products inside the layers are taken in bfloat16; the residual stream and
-        the maps into and out of it are not, since exp(-a) and the log-determinant would show their rounding.
+        In mixed precision the matmuls inside the layers run in bfloat16. The residual stream and the maps
+        into and out of it do not, since exp(-a) and the log-determinant would show their rounding.
 
         Args:
             x: tokens in the block's own order, (B, n, D); with `past`, the one next token.

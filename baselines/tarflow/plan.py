@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines.tarflow.fixed_point import GUESSES
+from baselines.tarflow.fixed_point import INITS
 from baselines.tarflow.model import Block, TarFlow
 from nfbench.data.tokens import images_to_tokens
 from nfbench.errors import UserError
@@ -49,16 +49,16 @@ class Difficulty:
 
 @dataclass(frozen=True)
 class BlockPlan:
-    """How one block is solved: in `modules` equal modules (T of them: token by token), from a guess."""
+    """How one block is solved: in `modules` equal modules (T of them: token by token), and `init`."""
 
     modules: int
-    guess: str = "z"
+    init: str = "z"
 
     def __post_init__(self) -> None:
         if not isinstance(self.modules, int) or self.modules < 1:
             raise ValueError(f"modules is {self.modules!r}; it must be a whole number from 1 up")
-        if self.guess not in GUESSES:
-            raise ValueError(f"guess is {self.guess!r}; it must be one of {', '.join(GUESSES)}")
+        if self.init not in INITS:
+            raise ValueError(f"init is {self.init!r}; it must be one of {', '.join(INITS)}")
 
 
 def spectral(matrix: Tensor) -> Tensor:
@@ -67,12 +67,12 @@ def spectral(matrix: Tensor) -> Tensor:
 
 
 def jacobi_step(block: Block, guess: Tensor, z: Tensor) -> Tensor:
-    """Make one sweep over a whole block without label, tokens (B, T, D) in its own order."""
+    """Return one sweep over a whole block without label, tokens (B, T, D) in its own order."""
     a, m = block.affine(guess, None)
     return z * torch.exp(a) + m
 
 
-def initial_guess(name: str, z: Tensor) -> Tensor:
+def initial_tokens(name: str, z: Tensor) -> Tensor:
     """Return what unknown tokens start from: the noise, or zeros behind the token that passes unchanged."""
     return z if name == "z" else F.pad(z[:, :1], (0, 0, 0, z.shape[1] - 1))
 
@@ -83,7 +83,7 @@ def _measures(block: Block, u: Tensor, z: Tensor) -> tuple[float, ...]:
     weight_m, weight_a = block.proj_out.weight[-u.shape[2] :], block.proj_out.weight[: -u.shape[2]]
     scale = spectral(weight_a) if len(weight_a) else torch.zeros(())
     crm = spectral((torch.exp(-a) * u).mean(dim=0)) * scale + spectral(weight_m)
-    igm = [spectral((jacobi_step(block, initial_guess(g, z), z) - u).mean(dim=0)) for g in GUESSES]
+    igm = [spectral((jacobi_step(block, initial_tokens(g, z), z) - u).mean(dim=0)) for g in INITS]
     return tuple(value.item() for value in (crm, *igm))
 
 
@@ -147,14 +147,14 @@ def choose_plan(
     return [
         BlockPlan(
             modules=modules if block.hardness >= threshold > 0 else 1,
-            guess="z" if block.igm_z <= block.igm_zeros else "zeros",
+            init="z" if block.igm_z <= block.igm_zeros else "zeros",
         )
         for block in measured
     ]
 
 
 def uniform_plan(flow: TarFlow, modules: int | None = None) -> list[BlockPlan]:
-    """Return a plan that treats every block as hard, for want of images to measure on."""
+    """Return a plan that treats every block as hard, as there are no images to measure on."""
     modules = usual_modules(flow.spec.n_tokens) if modules is None else modules
     return [BlockPlan(modules)] * flow.spec.blocks
 
@@ -171,7 +171,7 @@ def as_plan(plan: str | Path | Sequence[BlockPlan | dict[str, Any]]) -> list[Blo
         return [block if isinstance(block, BlockPlan) else BlockPlan(**block) for block in blocks]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{where} holds no plan of GS-Jacobi ({error}); it must be a list of modules and guess for every"
+            f"{where} holds no plan of GS-Jacobi ({error}); it must be a list of modules and init for every"
             " block, data side first."
         ) from None
 

@@ -24,7 +24,7 @@ def _folded(norm: nn.LayerNorm, linear: nn.Linear) -> tuple[Tensor, Tensor]:
 
 
 class PreparedLayer:
-    """One transformer layer; the residual stream keeps its precision, products are taken in `dtype`."""
+    """One transformer layer; the residual stream keeps its precision, matmuls run in `dtype`."""
 
     def __init__(self, layer: Layer, dtype: torch.dtype):
         attention, mlp = layer.attention, layer.mlp
@@ -48,20 +48,20 @@ class PreparedLayer:
         normed = F.layer_norm(h, self.shape, eps=self.eps)
         return normed if normed.dtype == self.dtype else normed.to(self.dtype)
 
-    def add_to(self, h: Tensor, step: Span | DeviceRow, index: int, cooled: float) -> None:
+    def add_to(self, h: Tensor, step: Span | DeviceRow, index: int, inverse_temperature: float) -> None:
         """Add the layer's output to h, (P B n, C), and its keys and values to the cache.
 
         Args:
             index: of this layer in its block.
-            cooled: factor on the queries of the second, unconditional pass.
+            inverse_temperature: factor on the queries of the second, unconditional pass.
         """
-        products = step.products
-        torch.addmm(self.qkv_bias, self.norm(h), self.qkv, out=products.qkv)
+        buffers = step.buffers
+        torch.addmm(self.qkv_bias, self.norm(h), self.qkv, out=buffers.qkv)
         step.store(index)
-        if cooled != 1:
-            products.q_unconditional.mul_(cooled)
+        if inverse_temperature != 1:
+            buffers.q_unconditional.mul_(inverse_temperature)
         k, v = step.seen[index]
-        attended = F.scaled_dot_product_attention(products.q, k, v, attn_mask=step.mask, scale=self.scale)
+        attended = F.scaled_dot_product_attention(buffers.q, k, v, attn_mask=step.mask, scale=self.scale)
         if attended.shape[2] > 1:
             attended = attended.transpose(1, 2)
         h.add_(torch.addmm(self.proj_bias, attended.reshape(h.shape), self.proj))
@@ -73,7 +73,7 @@ class PreparedBlock:
     """A flow block with a copy of its weights; prepare it again after they change.
 
     Args:
-        dtype: of the products; by default the weights' own. Log-scales, shifts and the residual stream
+        dtype: of the matmuls; by default the weights' own. Log-scales, shifts and the residual stream
             keep the weights' precision.
     """
 
@@ -100,19 +100,21 @@ class PreparedBlock:
             return label[None]
         return torch.stack([label, class_condition(self.class_embed, None).expand_as(label)])
 
-    def evaluate(self, x: Tensor, step: Span | DeviceRow, conditions: Tensor, cooled: float) -> None:
+    def evaluate(
+        self, x: Tensor, step: Span | DeviceRow, conditions: Tensor, inverse_temperature: float
+    ) -> None:
         """Fill the step's outputs and the cache.
 
         Args:
             x: the step's tokens in the block's own order, (B, n, D).
             conditions: see `conditions`.
-            cooled: 1 / temperature of the second pass's attention.
+            inverse_temperature: 1 / temperature of the second pass's attention.
         """
         h = (conditions + step.of(self.position)) + x @ self.embed
         h = h.view(-1, h.shape[-1])
         for index, layer in enumerate(self.layers):
-            layer.add_to(h, step, index, cooled)
-        outputs = torch.addmm(self.out_bias, h, self.out, out=step.products.outputs)
+            layer.add_to(h, step, index, inverse_temperature)
+        outputs = torch.addmm(self.out_bias, h, self.out, out=step.buffers.outputs)
         if self.clip is not None:
             outputs.clamp_(-self.clip, self.clip)
 
@@ -123,14 +125,14 @@ class Network:
 
     Attributes:
         conditions: as of `PreparedBlock.conditions`.
-        strengths: 1 + g of the token after each token, (T, 1); None without guidance.
+        guidance_weights: 1 + g of the token after each token, (T, 1); None without guidance.
     """
 
     block: PreparedBlock
     workspace: Workspace
     guidance: Guidance
     conditions: Tensor
-    strengths: Tensor | None
+    guidance_weights: Tensor | None
     count: Count
 
     def predict(self, x: Tensor, step: Span | DeviceRow) -> tuple[Tensor | None, Tensor]:
@@ -144,12 +146,12 @@ class Network:
         """
         passes = len(self.conditions)
         self.count.add(passes * len(x), x.shape[1])
-        cooled = 1 / self.guidance.attention_temperature if passes == 2 else 1.0
-        self.block.evaluate(x, step, self.conditions, cooled)
-        products = step.products
-        if self.strengths is not None:
-            products.guide(self.guidance, step.of(self.strengths))
-        return products.a, products.m
+        inverse_temperature = 1 / self.guidance.attention_temperature if passes == 2 else 1.0
+        self.block.evaluate(x, step, self.conditions, inverse_temperature)
+        buffers = step.buffers
+        if self.guidance_weights is not None:
+            buffers.guide(self.guidance, step.of(self.guidance_weights))
+        return buffers.a, buffers.m
 
     def keep(self, images: Tensor) -> "Network":
         """Return the network for some of the images, by index (b,), with a copy of their cache."""
@@ -185,5 +187,5 @@ class PreparedFlow:
         block = self.blocks[index]
         passes = 2 if guidance.scale > 0 else 1
         conditions = block.conditions(y, passes)
-        strengths = guidance.strengths(block.sizes.n_tokens, block.position)
-        return Network(block, self.workspace(passes, batch), guidance, conditions, strengths, count)
+        guidance_weights = guidance.guidance_weights(block.sizes.n_tokens, block.position)
+        return Network(block, self.workspace(passes, batch), guidance, conditions, guidance_weights, count)

@@ -13,13 +13,13 @@ from baselines.tarflow.jacobi import invert_by_modules, sweep_per_token
 from baselines.tarflow.model import TarFlow
 from baselines.tarflow.static import SequentialStatic
 
-PUBLISHED_TAU = 0.5
+PUBLISHED_TOLERANCE = 0.5
 
 
 class SelectiveJacobi(SequentialStatic):
     """Token by token through the block next to the noise, Jacobi from zeros through the others.
 
-    Options: those of `FixedPoint`, tau being 0.5 and the guess zeros, and those of `Guidance`.
+    Options: those of `FixedPoint`, tolerance being 0.5 and init zeros, and those of `Guidance`.
     """
 
     name = "selective-jacobi"
@@ -27,16 +27,19 @@ class SelectiveJacobi(SequentialStatic):
     def __init__(
         self,
         flow: TarFlow,
-        tau: float = PUBLISHED_TAU,
-        sweeps: int | None = None,
-        guess: str = "zeros",
+        tolerance: float = PUBLISHED_TOLERANCE,
+        max_iterations: int | None = None,
+        init: str = "zeros",
         clamp: float | None = None,
         batch_wide: bool = False,
         check_every: int | None = None,
         **guidance_options: Any,
     ):
         super().__init__(flow, **guidance_options)
-        self.options = FixedPoint(tau, sweeps, guess, clamp, batch_wide, check_every=check_every)
+        self.options = FixedPoint(tolerance, max_iterations, init, clamp, batch_wide, check_every=check_every)
+
+    def flops_per_image(self, guidance: float = 0.0) -> None:
+        """Return None: how many iterations a block takes depends on the data."""
 
     @property
     def settings(self) -> dict[str, Any]:

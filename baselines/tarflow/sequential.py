@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from baselines.tarflow.counting import Count, CountedBlock
+from baselines.tarflow.flops import inverse_flops
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.inverse import FlowInverse, Inverted
 
@@ -29,8 +30,7 @@ def invert_block(block: CountedBlock, z: Tensor, y: Tensor | None, guidance: Gui
             a_u, m_u, past_unconditional = block.predict(
                 solved[-1], None, past_unconditional, guidance.attention_temperature
             )
-            strength = guidance.at(i + 1, n_tokens)
-            a, m = guidance.combine((a, m), (a_u, m_u), strength)
+            a, m = guidance.combine((a, m), (a_u, m_u), guidance.at(i + 1, n_tokens))
         solved.append(z[:, i + 1 : i + 2] * torch.exp(a) + m)
     return block.order(torch.cat(solved, dim=1))
 
@@ -39,6 +39,9 @@ class Sequential(FlowInverse):
     """Exact inverse of a TARFlow: K (T - 1) serial token steps. Options: those of `Guidance`."""
 
     name = "sequential"
+
+    def flops_per_image(self, guidance: float = 0.0) -> int | None:
+        return inverse_flops(self.flow.spec) * (2 if guidance else 1)
 
     def invert_block(
         self, index: int, z: Tensor, y: Tensor | None, guidance: Guidance, count: Count

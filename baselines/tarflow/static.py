@@ -1,4 +1,4 @@
-"""The exact inverse made fast: one token at a time, nothing concatenated, nothing cast, guidance in one pass.
+"""The fast exact inverse: one token at a time, nothing concatenated or cast, both passes of guidance at once.
 
 On a GPU a token's step, some hundred small kernels, is captured once as a CUDA graph and replayed.
 """
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from baselines.tarflow.counting import Count
+from baselines.tarflow.flops import inverse_flops
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.inverse import Inverted, PreparedInverse
 from baselines.tarflow.model import TarFlow
@@ -102,13 +103,16 @@ class CapturedTokenStep:
 
 
 class SequentialStatic(PreparedInverse):
-    """Exact inverse of a TARFlow, as fast as one token at a time can be. Options: those of `Guidance`."""
+    """Exact inverse of a TARFlow, one token at a time. Options: those of `PreparedInverse`."""
 
     name = "sequential-static"
 
     def __init__(self, flow: TarFlow, **guidance_options: Any):
         super().__init__(flow, **guidance_options)
         self._captured: dict[tuple, CapturedTokenStep] = {}
+
+    def flops_per_image(self, guidance: float = 0.0) -> int | None:
+        return inverse_flops(self.flow.spec) * (2 if guidance else 1)
 
     def to(self, device: torch.device) -> Self:
         self._captured.clear()  # they read the weights where they were

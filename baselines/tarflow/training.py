@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.tarflow.model import TarFlow, TarFlowSpec
-from nfbench.config import ForwardConfig
+from nfbench.config import FlowConfig
 from nfbench.data.datasets import Dataset, Splits
 from nfbench.data.noise import latent_noise, uniform_noise
 from nfbench.data.pixels import dequantise, to_float
@@ -16,26 +16,32 @@ from nfbench.measure.likelihood import bits_per_dim, nll_nats_per_dim
 VALIDATION_IMAGES = 1000
 
 
-def flow_spec(config: ForwardConfig, splits: Splits) -> TarFlowSpec:
-    """Describe the flow that an experiment asks for, sized by its images.
+def flow_spec(config: FlowConfig, splits: Splits) -> TarFlowSpec:
+    """Return the architecture of an experiment's flow, sized by its images.
 
     Raises:
         UserError: the patches do not tile the images.
     """
-    if splits.image_size % config.patch_size:
+    channels, image_size, n_classes = splits.channels, splits.image_size, splits.n_classes
+    return spec_for(config, channels, image_size, n_classes)
+
+
+def spec_for(config: FlowConfig, channels: int, image_size: int, n_classes: int | None) -> TarFlowSpec:
+    """Return the architecture of a flow for images of a given shape; errors as of `flow_spec`."""
+    if image_size % config.patch_size:
         raise UserError(
-            f"patch_size {config.patch_size} does not divide the {splits.image_size} pixels of the images;"
-            " change 'forward.patch_size'."
+            f"'patch_size' {config.patch_size} does not divide the {image_size} pixels of the images; change"
+            " it under 'flows'."
         )
     return TarFlowSpec(
-        channels=splits.channels,
-        image_size=splits.image_size,
+        channels=channels,
+        image_size=image_size,
         patch_size=config.patch_size,
         width=config.width,
         blocks=config.blocks,
-        layers_per_block=config.layers_per_block,
+        layers_per_block=config.layers,
         head_dim=config.head_dim,
-        n_classes=splits.n_classes,
+        n_classes=n_classes,
         clip=config.clip,
         sigma=config.sigma,
     )
@@ -54,12 +60,14 @@ def add_noise(images: Tensor, sigma: float, generator: torch.Generator) -> tuple
     return x, x + sigma * noise
 
 
-def likelihood_loss(label_drop: float) -> Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]:
+def likelihood_loss(
+    class_dropout_prob: float,
+) -> Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]:
     """Return the training loss: NLL of noisy images, labels dropped with the given probability."""
 
     def loss(flow: TarFlow, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         _, noisy = add_noise(images, flow.spec.sigma, generator)
-        code = flow(noisy, drop_labels(labels, label_drop, generator))
+        code = flow(noisy, drop_labels(labels, class_dropout_prob, generator))
         if flow.spec.volume_preserving:
             flow.update_prior(code.z.detach())
         return flow.loss(code)
@@ -115,7 +123,7 @@ def _held_out(
 
 
 def validation_measure(data: Dataset) -> Callable[[nn.Module], dict[str, float]]:
-    """Return what the training loop evaluates: NLL on the first images of the validation split."""
+    """Return the function that training evaluates: NLL on the first images of the validation split."""
     head = data.subset(range(min(VALIDATION_IMAGES, len(data))))
     return lambda flow: {"validation_nll_nats_per_dim": held_out_nll(flow, head).mean().item()}
 

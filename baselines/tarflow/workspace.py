@@ -1,4 +1,4 @@
-"""Where prepared blocks keep keys, values and products: allocated once, with the views of every step.
+"""The memory of prepared blocks: keys, values and what a step computes, allocated once with all views.
 
 At a batch of one a token's step is some thirty kernels of a few microseconds each, and making a view costs
 half a kernel; so a step's views are made once and kept.
@@ -30,7 +30,7 @@ class Sizes:
         return self.heads * self.head_dim
 
 
-class Products:
+class StepBuffers:
     """What a step computes for n tokens of every image and pass (1, or 2 with guidance).
 
     Attributes:
@@ -55,17 +55,19 @@ class Products:
         self.m = self._guided[..., -sizes.token_dim :]
         self.a = self._guided[..., : -sizes.token_dim] if sizes.outputs > sizes.token_dim else None
 
-    def guide(self, guidance: Guidance, strengths: Tensor | None) -> None:
+    def guide(self, guidance: Guidance, guidance_weights: Tensor | None) -> None:
         """Move what is guided away from the unconditional pass, by 1 + g of every token, (n, 1)."""
-        if strengths is None:
+        if guidance_weights is None:
             return
         conditional, unconditional = self._passes
         if guidance.guide == "ab":
-            torch.lerp(unconditional, conditional, strengths, out=self._guided)
+            torch.lerp(unconditional, conditional, guidance_weights, out=self._guided)
             return
         self._guided.copy_(conditional)
         part = slice(None, -self._token_dim) if guidance.guide == "a" else slice(-self._token_dim, None)
-        self._guided[..., part] = torch.lerp(unconditional[..., part], conditional[..., part], strengths)
+        self._guided[..., part] = torch.lerp(
+            unconditional[..., part], conditional[..., part], guidance_weights
+        )
 
 
 class Span:
@@ -75,8 +77,8 @@ class Span:
         seen: keys and values that any of them sees, a pair of (P B, heads, stop, d) for each layer.
     """
 
-    def __init__(self, start: int, stop: int, cache: Tensor, causal: Tensor, products: Products):
-        self.start, self.stop, self.products = start, stop, products
+    def __init__(self, start: int, stop: int, cache: Tensor, causal: Tensor, buffers: StepBuffers):
+        self.start, self.stop, self.buffers = start, stop, buffers
         # A single token sees every key there is; `is_causal` would align several with the first keys.
         self.mask = None if stop - start == 1 else causal[start:stop, :stop]
         self.seen = [tuple(layer[:, :, :, :stop].unbind(0)) for layer in cache]
@@ -88,14 +90,14 @@ class Span:
 
     def store(self, layer: int) -> None:
         """Put the layer's new keys and values into its cache."""
-        self._places[layer].copy_(self.products.new)
+        self._places[layer].copy_(self.buffers.new)
 
 
 class DeviceRow:
     """One token whose place is a tensor on the device, so that one captured graph serves every token."""
 
-    def __init__(self, cache: Tensor, products: Products):
-        self.cache, self.products = cache, products
+    def __init__(self, cache: Tensor, buffers: StepBuffers):
+        self.cache, self.buffers = cache, buffers
         self.index = torch.zeros(1, dtype=torch.long, device=cache.device)
         self.seen = [tuple(layer.unbind(0)) for layer in cache]
         self._all = torch.arange(cache.shape[4], device=cache.device)
@@ -108,18 +110,18 @@ class DeviceRow:
         return table.index_select(0, self.index)
 
     def store(self, layer: int) -> None:
-        self.cache[layer].index_copy_(3, self.index, self.products.new)
+        self.cache[layer].index_copy_(3, self.index, self.buffers.new)
 
 
 class Workspace:
-    """Keys and values of one block at a time, and products, for a batch of images.
+    """Keys and values of one block at a time, and buffers, for a batch of images.
 
     Args:
         passes: 2 with guidance, else 1.
-        dtype: of keys, values and products.
+        dtype: of keys, values and matmuls.
         out_dtype: of the output layer.
-        cache: keys and values to start from; zeros by default, since a masked key still meets its value in
-            a product, and 0 times NaN is NaN.
+        cache: keys and values to start from; zeros by default, since attention multiplies the values of
+            masked keys by 0, and 0 times NaN is NaN.
     """
 
     def __init__(
@@ -139,22 +141,22 @@ class Workspace:
         self.cache = torch.zeros(shape, **self._options) if cache is None else cache
         self._causal = torch.ones(sizes.n_tokens, sizes.n_tokens, dtype=torch.bool, device=device).tril()
 
-    def _products(self, n: int) -> Products:
-        return Products(self.sizes, self.passes, self.batch, n, self._options, self._out_options)
+    def _buffers(self, n: int) -> StepBuffers:
+        return StepBuffers(self.sizes, self.passes, self.batch, n, self._options, self._out_options)
 
     def span(self, start: int, stop: int) -> Span:
         """Return the tokens start <= t < stop as one step."""
-        return Span(start, stop, self.cache, self._causal, self._products(stop - start))
+        return Span(start, stop, self.cache, self._causal, self._buffers(stop - start))
 
     @cached_property
     def tokens(self) -> list[Span]:
-        """Every token as a step of its own; they share their products."""
-        products = self._products(1)
-        return [Span(i, i + 1, self.cache, self._causal, products) for i in range(self.sizes.n_tokens)]
+        """Every token as a step of its own; they share their buffers."""
+        buffers = self._buffers(1)
+        return [Span(i, i + 1, self.cache, self._causal, buffers) for i in range(self.sizes.n_tokens)]
 
     def device_row(self) -> DeviceRow:
         """Return a step for one token whose place is a tensor."""
-        return DeviceRow(self.cache, self._products(1))
+        return DeviceRow(self.cache, self._buffers(1))
 
     def keep(self, images: Tensor) -> "Workspace":
         """Return a workspace for some of the images, by index (b,), with a copy of their cache."""

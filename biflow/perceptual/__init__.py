@@ -1,6 +1,6 @@
-"""Perceptual distances for the image end of a loss (arXiv:2512.10953, section 4.1), by name.
+"""Perceptual distances for the image term of a loss (arXiv:2512.10953, section 4.1), by name.
 
-A new one is a module with a loader, an entry of PERCEPTUAL, and its name in the schema of experiments.
+A new one is a function in `networks`, an entry of PERCEPTUAL, and its name in `nfbench.config.Weights`.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,36 +9,36 @@ from pathlib import Path
 
 import torch
 
-from biflow.perceptual import classifier, convnext, effnet, lpips
+from biflow.perceptual import networks
 from biflow.perceptual.features import FeatureDistance
 from nfbench.errors import UserError, closest
 
-__all__ = ["PERCEPTUAL", "FeatureDistance", "Perceptual", "load_perceptual", "seen_spaces"]
+__all__ = ["PERCEPTUAL", "FeatureDistance", "Perceptual", "feature_spaces_in_loss", "load_perceptual"]
 
 
 @dataclass(frozen=True)
 class Perceptual:
-    """A perceptual distance on offer.
+    """A perceptual distance.
 
     Attributes:
         summary: one line on it.
-        seen: the benchmark's feature spaces that its features belong to; scores there are of a space that
-            the training has seen.
-        load: builds it, on the CPU; takes the file of the data set's classifier, None where there is none.
+        spaces: the benchmark's feature spaces that its features belong to; a model that was trained with
+            this distance cannot be judged in them.
+        load: builds it on the CPU from the file of the data set's classifier, or None.
     """
 
     summary: str
-    seen: tuple[str, ...]
+    spaces: tuple[str, ...]
     load: Callable[[Path | None], FeatureDistance]
 
 
 PERCEPTUAL = {
     "effnet": Perceptual(
-        "EfficientNet-Lite0 trained on ImageNet, at 32 pixels", ("effnet",), lambda _: effnet.load()
+        "EfficientNet-Lite0 trained on ImageNet, at 32 pixels", ("effnet",), lambda _: networks.effnet()
     ),
-    "classifier": Perceptual("the data set's own classifier", ("classifier",), classifier.load),
-    "lpips-vgg": Perceptual("LPIPS with VGG16, at 64 pixels or more", (), lambda _: lpips.load()),
-    "convnext-v2": Perceptual("ConvNeXt V2 base, at 64 pixels or more", (), lambda _: convnext.load()),
+    "classifier": Perceptual("the data set's own classifier", ("classifier",), networks.classifier),
+    "lpips-vgg": Perceptual("LPIPS with VGG16, at 64 pixels or more", (), lambda _: networks.lpips()),
+    "convnext-v2": Perceptual("ConvNeXt V2 base, at 64 pixels or more", (), lambda _: networks.convnext()),
 }
 
 
@@ -49,23 +49,23 @@ def load_perceptual(
 
     Args:
         names: keys of PERCEPTUAL.
-        device: where images will be compared.
-        classifier: file of the data set's classifier; only the distance "classifier" reads it.
+        device: where images are compared.
+        classifier: file of the data set's classifier, for the distance "classifier" only.
 
     Raises:
-        UserError: no such distance, or what it needs is missing.
+        UserError: a name is unknown, or a file or package is missing.
     """
     path = None if classifier is None else Path(classifier)
     return {name: _entry(name).load(path).to(device) for name in names}
 
 
-def seen_spaces(perceptual_names: Iterable[str]) -> list[str]:
-    """Return the benchmark's feature spaces that a loss with these distances sees, sorted.
+def feature_spaces_in_loss(names: Iterable[str]) -> list[str]:
+    """Return the benchmark's feature spaces that a loss with these distances compares, sorted.
 
     Raises:
-        UserError: no such distance.
+        UserError: a name is unknown.
     """
-    return sorted({space for name in perceptual_names for space in _entry(name).seen})
+    return sorted({space for name in names for space in _entry(name).spaces})
 
 
 def _entry(name: str) -> Perceptual:

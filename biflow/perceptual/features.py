@@ -1,4 +1,4 @@
-"""Distances between images in the activations of a frozen network."""
+"""Distances between images in the activations of a frozen network (arXiv:1801.03924)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,19 +6,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-EPSILON = 1e-10  # squared length below which activations are not made unit any more
+EPSILON = 1e-10  # added to squared lengths, so that zero activations have a finite gradient
 
 
 class Inputs(nn.Module):
-    """Turns images, (B, c, H, W) nominally in [-1, 1], into what a network takes.
+    """Resizes and normalises images, (B, c, H, W) nominally in [-1, 1], for a network.
 
-    Images are resized (bicubic, antialiased, as where features are measured), grey ones are repeated to
-    the network's channels, and each channel is normalised, (x - mean) / std.
+    Resizing is bicubic and antialiased, as where features are measured. Grey images are repeated to the
+    network's channels. Each channel is normalised, (x - mean) / std.
 
     Args:
-        mean: of each channel, in units of [-1, 1].
-        std: the same.
-        size: side that all images are resized to, pixels; None for none.
+        mean, std: of each channel, in units of [-1, 1].
+        size: side that all images are resized to, pixels; None keeps it.
         least: side that smaller images are enlarged to, pixels.
     """
 
@@ -41,13 +40,13 @@ class Inputs(nn.Module):
 
 
 class Tapped(nn.Module):
-    """A chain of layers, with the activations after some of them.
+    """A chain of layers that returns the activations after some of them.
 
-    A tapped layer must not be followed by one that works in place.
+    The layer after a tapped one must not work in place.
 
     Args:
-        layers: the chain; what follows the last tap is left out.
-        taps: indices of the layers.
+        layers: the chain; layers after the last tap are dropped.
+        taps: indices of layers.
     """
 
     def __init__(self, layers: nn.Sequential, taps: Iterable[int]) -> None:
@@ -66,22 +65,21 @@ class Tapped(nn.Module):
 
 
 class FeatureDistance(nn.Module):
-    """Squared distance of unit activations, averaged over places, image by image.
+    """Squared distance of normalised activations, averaged over positions, one number per image.
 
-    d(a, b) = mean_l mean_places ||u_l(a) - u_l(b)||^2, with u_l the activations of stage l, scaled to
-    unit length over the channels at every place. That is the form of LPIPS (arXiv:1801.03924, eq. 1) with
-    every channel weighing the same. It is 0 for equal images and at most 4, whatever the network, so that
-    weights of 0.1 to 1 fit beside an MSE; the activations of a stage (B, C) are one place.
+    d(a, b) = mean_l mean_positions ||u_l(a) - u_l(b)||^2, with u_l the activations of stage l, scaled to
+    unit length over the channels at every position. This is LPIPS (arXiv:1801.03924, eq. 1) with equal
+    channel weights. For any network it is 0 for equal images and at most 4, so that weights of 0.1 to 1
+    suit it in a sum with an MSE.
 
-    The network is frozen: it is in evaluation mode, gradients reach the prediction alone, and it computes
-    in its own precision also where a training is in a lower one, since small differences of activations
-    would be lost.
+    The network is frozen: it is in evaluation mode, only the prediction gets a gradient, and it computes in
+    its own precision also in mixed-precision training, since rounding would hide small differences.
 
     Args:
-        network: maps inputs to a list of activations, (B, C, h, w) or (B, C) each.
+        network: maps inputs to a list of activations, (B, C, h, w), or (B, C) for a single position.
         inputs: maps images to the network's inputs.
-        channel_weights: of each stage, (C,), non-negative, in place of 1; stages are then summed, not
-            averaged, as LPIPS does.
+        channel_weights: of each stage, (C,), non-negative, instead of 1; stages are then summed instead of
+            averaged, as in LPIPS.
     """
 
     def __init__(
@@ -93,15 +91,15 @@ class FeatureDistance(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Compare images (B, c, H, W), nominally in [-1, 1]; return each one's distance, (B,)."""
+        """Return the distance of every pair of images (B, c, H, W), nominally in [-1, 1], as (B,)."""
         with torch.no_grad():
             wanted = self.features(target)
         return (self.features(prediction) - wanted).square().sum(dim=1)
 
     def features(self, images: Tensor) -> Tensor:
-        """Return points (B, F) whose squared Euclidean distances are the images' distances."""
+        """Return points (B, F) whose squared Euclidean distances are the distances of the images."""
         with torch.autocast(images.device.type, enabled=False):
-            stages = [_unit(stage) for stage in self._activations(images)]
+            stages = [_unit(stage) for stage in self.network(self.inputs(images))]
             even = [stages[0].new_tensor([1 / len(stages)])] * len(stages)
             weights = list(self.channel_weights) or even
             scaled = [
@@ -110,14 +108,8 @@ class FeatureDistance(nn.Module):
             ]
             return torch.cat([stage.flatten(1) for stage in scaled], dim=1)
 
-    def _activations(self, images: Tensor) -> list[Tensor]:
-        return self.network(self.inputs(images))
-
 
 def _unit(activations: Tensor) -> Tensor:
-    """Scale activations (B, C, ...) to unit length over the channels; return (B, C, places).
-
-    The root is of a sum that cannot be 0, where its slope would be infinite.
-    """
+    """Scale activations (B, C, ...) to unit length over the channels; return (B, C, positions)."""
     flat = activations.reshape(*activations.shape[:2], -1)
     return flat * (flat.square().sum(dim=1, keepdim=True) + EPSILON).rsqrt()

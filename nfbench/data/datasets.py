@@ -2,14 +2,14 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nfbench.config import DataConfig, build
+from nfbench.config import DataConfig
 from nfbench.data import digits, fashion14, idx
 from nfbench.errors import UserError, closest
 
@@ -136,7 +136,8 @@ def load(name: str, *, validation_size: int, folder: str | Path | None = None) -
 
 def load_section(section: dict[str, Any]) -> Splits:
     """Load what the section `data` of an experiment file describes, see `load`."""
-    return load(**asdict(build(DataConfig, section)))
+    config = DataConfig.model_validate(section)
+    return load(config.name, validation_size=config.validation_size, folder=config.folder)
 
 
 def balanced_indices(labels: np.ndarray, n: int, seed: int) -> np.ndarray:

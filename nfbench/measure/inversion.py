@@ -1,15 +1,21 @@
-"""Errors of an inverse, per image, with non-finite images kept apart."""
+"""Errors of an inverse: against the exact inverse of the same noise, and of its images sent back to noise."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from nfbench.data.noise import latent_noise
 from nfbench.data.pixels import to_uint8
+from nfbench.measure.quality.uncertainty import bootstrap_mean, ends
+from nfbench.measurements import row
+from nfbench.sample.sample_set import batches
 
 # A difference of more grey levels, of 255, in any pixel counts as visible. Work on attacks against
 # classifiers holds changes of up to 8 to be hard to see (arXiv:1706.06083, on CIFAR-10).
 VISIBLE_LEVELS = 8
+BATCH_SIZE = 500
 
 
 def mse_per_image(a: Tensor, b: Tensor) -> Tensor:
@@ -20,8 +26,7 @@ def mse_per_image(a: Tensor, b: Tensor) -> Tensor:
         b: same shape.
 
     Returns:
-        float64, (B,), NaN where either image holds a value that is not finite; `finite_mean`
-        counts those.
+        float64, (B,), NaN where either image holds a value that is not finite.
 
     Raises:
         ValueError: the shapes differ, or there is nothing to average over.
@@ -33,30 +38,11 @@ def mse_per_image(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(finite, squares.mean(dim=1), torch.nan)
 
 
-def rms_per_image(a: Tensor, b: Tensor) -> Tensor:
-    """Return the root of `mse_per_image`, e.g. the residual of F(x^) against z, per dimension."""
-    return mse_per_image(a, b).sqrt()
-
-
-def finite_mean(per_image: Tensor) -> tuple[float, int]:
-    """Average the images whose value is finite, and count the others.
-
-    Args:
-        per_image: (B,).
-
-    Returns:
-        The mean over the finite values (NaN where there is none) and the number of the others.
-    """
-    finite = per_image[per_image.isfinite()]
-    mean = finite.mean().item() if len(finite) else math.nan
-    return mean, len(per_image) - len(finite)
-
-
 def visibly_off(images: Tensor, truth: Tensor, levels: int = VISIBLE_LEVELS) -> Tensor:
-    """Tell which images differ from the true ones by more than `levels` grey levels in some pixel.
+    """Return which images differ from the true ones by more than `levels` grey levels in some pixel.
 
-    Both are compared as they are stored and seen, clamped and rounded to 8 bits, so that what an inverse does
-    outside [-1, 1] is no error. An MSE hides a few images that went wrong; their share does not.
+    Both are compared as stored, clamped and rounded to 8 bits, so values outside [-1, 1] are no error. An MSE
+    hides a few images that went wrong; their share does not.
 
     Args:
         images: (B, c, H, W), nominally in [-1, 1].
@@ -73,3 +59,41 @@ def visibly_off(images: Tensor, truth: Tensor, levels: int = VISIBLE_LEVELS) -> 
     finite = torch.isfinite(images).flatten(1).all(dim=1) & torch.isfinite(truth).flatten(1).all(dim=1)
     shown, true = (to_uint8(x.masked_fill(~finite[:, None, None, None], 0))[0].int() for x in (images, truth))
     return ((shown - true).abs().flatten(1).amax(dim=1) > levels) | ~finite
+
+
+def inversion_rows(images: Tensor, truth: Tensor) -> list[dict[str, Any]]:
+    """Compare images with the exact inverse of the same noise.
+
+    Args:
+        images, truth: not clamped, (B, c, H, W). Where one is not finite, the mean error is empty: a mean
+            over the others would be too good.
+    """
+    errors = mse_per_image(images, truth)
+    share, n = visibly_off(images, truth).double().mean().item(), len(images)
+    if errors.isfinite().all():
+        found = row("inversion_mse", errors.mean().item(), n=n, **ends(bootstrap_mean(errors.numpy())))
+    else:
+        found = row("inversion_mse", None, n=n, flag="non_finite")
+    return [found, row("inversion_visible_share", share, n=n)]
+
+
+@torch.no_grad()
+def residual_row(flow: Any, images: Tensor, labels: Tensor, seed: int) -> dict[str, Any]:
+    """Measure the RMS per dimension of F(x) - z over all images; empty where one is not finite.
+
+    Args:
+        flow: F, on the device where it is to run.
+        images: of an inverse without denoising or guidance, (B, c, H, W), not clamped.
+        labels: class ids, (B,).
+        seed: of the noise that they were drawn from.
+    """
+    errors, device = [], flow.var.device
+    shape = (flow.spec.n_tokens, flow.spec.token_dim)
+    for indices in batches(len(images), BATCH_SIZE):
+        chosen = slice(indices.start, indices.stop)
+        z = flow.encode(images[chosen].to(device), labels[chosen].to(device)).z / flow.var.sqrt()
+        errors.append(mse_per_image(z.cpu(), latent_noise(seed, indices, shape)))
+    mean = torch.cat(errors).mean().item()
+    if not math.isfinite(mean):
+        return row("residual", None, n=len(images), flag="non_finite")
+    return row("residual", math.sqrt(mean), n=len(images))

@@ -1,8 +1,8 @@
 """Likelihoods of a flow from its noise and log-determinant.
 
-Both reports take z (B, T, D) and logdet (B,), log|det dz/dx| in nats averaged over T*D, and give
-one number per image in float64. The training loss of TARFlow (arXiv:2412.06329)
-is the mean nll_nats_per_dim without its constant 1/2 ln 2 pi.
+Both likelihoods take z (B, T, D) and logdet (B,), log|det dz/dx| in nats averaged over T*D, and give one
+float64 number per image. The training loss of TARFlow (arXiv:2412.06329) is the mean nll_nats_per_dim
+without its constant 1/2 ln 2 pi.
 """
 
 import math
@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nfbench.files import finite_or_none
+from nfbench.measure.quality.uncertainty import ends
+from nfbench.measurements import row
+from nfbench.stats import mean_interval
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 LOG_128 = math.log(128)
@@ -50,10 +52,10 @@ def noise_floor(sigma: float) -> float:
 
 
 def bits_per_dim(z: Tensor, logdet: Tensor, prior_variance: Tensor | None = None) -> Tensor:
-    """Return the bits that a grey level costs, for x = 2 (v + u)/256 - 1 with u uniform in [0, 1).
+    """Return the bits per grey level, for x = 2 (v + u)/256 - 1 with u uniform in [0, 1).
 
-    Meant for flows trained with uniform dequantisation; for one trained with Gaussian noise print
-    `bits_limit` beside it. Arguments, shape and errors of `nll_nats_per_dim`.
+    Meant for flows trained with uniform dequantisation; one trained with Gaussian noise cannot pass
+    `bits_limit`. Arguments, shape and errors of `nll_nats_per_dim`.
     """
     return (nll_nats_per_dim(z, logdet, prior_variance) + LOG_128) / math.log(2)
 
@@ -66,31 +68,25 @@ def bits_limit(sigma: float) -> float:
     return (HALF_LOG_TWO_PI + math.log(sigma) + LOG_128) / math.log(2)
 
 
-def over_draws(per_image: Tensor) -> dict[str, Any]:
-    """Summarise a likelihood that was taken several times, with other noise on the same images.
-
-    The two errors answer different questions and are not added. Over images: what another test set would
-    change, the noise left in each image's mean included. Over draws: what other noise on these images would.
+def likelihood_rows(nll: Tensor, bits: Tensor, sigma: float) -> list[dict[str, Any]]:
+    """Return the likelihoods of test images beside their limits, with intervals over images.
 
     Args:
-        per_image: one row a draw, (draws, N).
-
-    Returns:
-        mean, standard_error_images, standard_error_draws, draws and n, JSON-able; None where a value is not
-        finite or one draw, or one image, has no spread.
+        nll: `nll_nats_per_dim` of every draw of the training noise, (draws, N). The value is that of the
+            first draw, whose noise the training curves have too.
+        bits: `bits_per_dim` of every draw of the dequantisation, (draws, N). The value is the mean.
+        sigma: training noise.
     """
-    draws, n = per_image.shape
-    images, means = per_image.double().mean(dim=0), per_image.double().mean(dim=1)
-    return {
-        "mean": finite_or_none(images.mean().item()),
-        "standard_error_images": _standard_error(images),
-        "standard_error_draws": _standard_error(means),
-        "draws": draws,
-        "n": n,
-    }
+    return [
+        _mean_row("nll_nats_per_dim", nll[0]),
+        row("nll_limit", noise_floor(sigma)),
+        _mean_row("bits_per_dim", bits.double().mean(dim=0)),
+        row("bits_limit", bits_limit(sigma)),
+    ]
 
 
-def _standard_error(values: Tensor) -> float | None:
-    if len(values) < 2:
-        return None
-    return finite_or_none((values.std() / math.sqrt(len(values))).item())
+def _mean_row(name: str, per_image: Tensor) -> dict[str, Any]:
+    mean, n = per_image.mean().item(), len(per_image)
+    if not math.isfinite(mean):
+        return row(name, None, n=n, flag="non_finite")
+    return row(name, mean, n=n, **ends(mean_interval(per_image.double().numpy())))

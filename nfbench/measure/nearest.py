@@ -1,11 +1,11 @@
-"""The nearest training image of each sample: a look for memorised images."""
+"""The nearest training image of each sample, to look for memorised images."""
 
 import numpy as np
 import torch
 
 
 def nearest(images: np.ndarray, training: np.ndarray, batch_size: int = 250) -> tuple[np.ndarray, np.ndarray]:
-    """Find each image's nearest training image in the RMS difference of grey levels.
+    """Find each image's nearest training image by the RMS difference of grey levels.
 
     Args:
         images: uint8, (n, c, H, W).
@@ -20,6 +20,6 @@ def nearest(images: np.ndarray, training: np.ndarray, batch_size: int = 250) -> 
         batch = torch.from_numpy(images[start : start + batch_size]).flatten(1).float()
         position = torch.cdist(batch, rows).argmin(dim=1)
         positions.append(position)
-        # Anew from the pair: the matrix form of cdist loses digits where images are nearly equal.
+        # Computed again from the pair: the matrix form of cdist loses digits where images are nearly equal.
         distances.append((batch - rows[position]).square().mean(dim=1).sqrt())
     return torch.cat(positions).numpy(), torch.cat(distances).numpy()

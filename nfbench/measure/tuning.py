@@ -1,71 +1,72 @@
-"""How loose a threshold may be before its samples are told from the exact inverse's."""
+"""The largest tolerance of an iterative inverse whose samples differ from the exact ones by chance alone."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+
+from nfbench.stats import mean_interval
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One threshold against the exact inverse of the same noise.
+    """One tolerance against the exact inverse of the same noise.
 
     Attributes:
-        tau: the threshold.
-        distances: Frechet distance of its samples at each validation seed.
-        change: mean over seeds of that less the exact inverse's.
+        tolerance: what was tried.
+        distances: Frechet distance of its samples at each seed of the noise.
+        change: mean over seeds of that minus the exact inverse's.
     """
 
-    tau: float
+    tolerance: float
     distances: list[float]
     change: float
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """The largest harmless threshold, and how it was found.
+    """The largest harmless tolerance, and how it was found.
 
     Attributes:
-        exact: Frechet distance of the exact inverse's samples at each validation seed.
+        exact: Frechet distance of the exact inverse's samples at each seed of the noise.
         half_width: of the 95% interval of their mean.
-        trials: from the largest tau down to the chosen one.
-        tau: the chosen one; None where none of those given was harmless.
+        trials: from the largest tolerance down to the chosen one.
+        tolerance: the chosen one; None where none of those given was harmless.
     """
 
     exact: list[float]
     half_width: float
     trials: list[Trial]
-    tau: float | None
+    tolerance: float | None
 
 
-def half_width(values: Sequence[float], level: float = 0.95) -> float:
-    """Return half the width of Student's interval of the mean.
+def half_width(values: Sequence[float]) -> float:
+    """Return half the width of the t-interval of the mean.
 
     Raises:
         ValueError: fewer than two values.
     """
-    if len(values) < 2:
+    interval = mean_interval(values)
+    if interval is None:
         raise ValueError("an interval needs at least two values")
-    spread = np.std(values, ddof=1) / np.sqrt(len(values))
-    return float(student.ppf(0.5 + level / 2, len(values) - 1) * spread)
+    return (interval.high - interval.low) / 2
 
 
 def tune(
-    taus: Sequence[float], exact: Sequence[float], distances: Callable[[float], Sequence[float]]
+    tolerances: Sequence[float], exact: Sequence[float], distances: Callable[[float], Sequence[float]]
 ) -> Tuning:
-    """Find the largest tau that changes the Frechet distance by less than its interval.
+    """Find the largest tolerance that changes the Frechet distance by less than its interval.
 
     Args:
-        taus: to try, in any order; none smaller than the first harmless one is tried.
-        exact: Frechet distance of the exact inverse at each validation seed.
-        distances: the same of the sampler at a threshold, from the same noise; seed by seed.
+        tolerances: to try, in any order; none below the first harmless one is tried.
+        exact: Frechet distance of the exact inverse at each seed of the noise.
+        distances: the same of the sampler at a tolerance, from the same noise, seed by seed.
     """
     limit, trials = half_width(exact), []
-    for tau in sorted(taus, reverse=True):
-        found = [float(value) for value in distances(tau)]
+    for tolerance in sorted(tolerances, reverse=True):
+        found = [float(value) for value in distances(tolerance)]
         change = float(np.mean(np.subtract(found, exact)))
-        trials.append(Trial(tau, found, change))
+        trials.append(Trial(tolerance, found, change))
         if abs(change) < limit:
-            return Tuning(list(exact), limit, trials, tau)
+            return Tuning(list(exact), limit, trials, tolerance)
     return Tuning(list(exact), limit, trials, None)

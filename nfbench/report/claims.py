@@ -1,123 +1,132 @@
-"""What the papers claim, and the rule by which a measurement decides it.
+"""Published claims, and the rule by which measurements decide them.
 
-The rule: a claim says that a quantity lies on one side of a bound. It is "reproduced" where the quantity's
-whole interval lies on that side, "contradicted" where the whole interval lies on the other, else "not
-resolved". See `nfbench.report.claims_table.RULE` for the exceptions.
+A claim says that a quantity lies on one side of a bound. It is "reproduced" where the quantity's whole
+interval lies on that side, "contradicted" where the whole interval lies on the other, else "not resolved".
+`nfbench.report.claims_page.RULE` states the exceptions.
 """
 
+import itertools
+import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from nfbench.config import build, read_checked
+import pandas as pd
+import yaml
+
+from nfbench.config import validated
 from nfbench.errors import UserError
-from nfbench.report.evidence import Evidence, Selector
+from nfbench.measurements import METRICS, metric
+from nfbench.report.cells import FEWEST_SEEDS, OBJECTIONS, Cell, Cells, Key, distinct
+from nfbench.report.claims_page import page
+from nfbench.report.derived import with_derived
 from nfbench.report.paper_numbers import COLUMNS, PaperNumber, paper_number
+from nfbench.report.table_specs import Strict
+from nfbench.stats import student_interval
+
+__all__ = ["evaluate", "page", "read_claims"]
 
 DECIDED = ("reproduced", "contradicted")
 SIGNS = {"at_least": 1, "at_most": -1}
 
 
-@dataclass(frozen=True)
-class Paper:
+class Paper(Strict):
     """Published numbers by id: one, or the difference or ratio of two, in one column."""
 
     column: str
     number: str | None = None
-    difference: list[str] = field(default_factory=list)
-    ratio: list[str] = field(default_factory=list)
+    difference: list[str] = []
+    ratio: list[str] = []
 
     @property
     def ids(self) -> list[str]:
         """The rows it is made of."""
         return [self.number] if self.number else [*self.difference, *self.ratio]
 
+    def published(self) -> float:
+        """Return the number, or the difference or the ratio of two."""
+        values = [published_cell(paper_number(name), self.column) for name in self.ids]
+        if self.number:
+            return values[0]
+        return values[0] - values[1] if self.difference else values[0] / values[1]
 
-@dataclass(frozen=True)
-class Claim:
-    """One claim; see workflow/schemas/claims.schema.yaml for each key."""
+    def neutral(self) -> float:
+        """Return the value at which neither of the paper's two is ahead."""
+        if self.difference:
+            return 0.0
+        if self.ratio or self.column == "speedup":
+            return 1.0
+        raise ValueError(
+            f"has the rule 'order', which no single '{self.column}' has; take 'difference' or 'ratio'"
+        )
+
+
+class Quantity(Strict):
+    """What is compared: a metric, and where it is looked up."""
+
+    metric: str
+    space: str = ""
+    batch_size: int | None = None
+    guidance: float | None = None
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """The columns of its measurement rows."""
+        return {"space": self.space, "batch_size": self.batch_size, "guidance": self.guidance}
+
+    def in_words(self) -> str:
+        """Return it as text, e.g. "ms_per_image, batch_size 1, guidance 0"."""
+        name = f"{self.metric}_{self.space}" if self.space else self.metric
+        further = {"batch_size": self.batch_size, "guidance": self.guidance}
+        return ", ".join([name, *(f"{key} {value:g}" for key, value in further.items() if value is not None)])
+
+
+class Selector(Strict):
+    """Where a claim's quantity is measured: two rows' difference or ratio, or one row's value."""
+
+    difference: list[str] = []
+    ratio: list[str] = []
+    value: str | None = None
+    of: list[Quantity]
+    experiments: list[str] = []
+    exact: bool = False  # a count, which has no spread
+
+    @property
+    def rows(self) -> list[str]:
+        """The rows that it compares."""
+        return [*self.difference, *self.ratio] or [self.value or ""]
+
+    @property
+    def neutral(self) -> float | None:
+        """The value at which neither of two rows is ahead; None for a quantity by itself."""
+        return 0.0 if self.difference else 1.0 if self.ratio else None
+
+    def in_words(self) -> str:
+        """Return the rows as text."""
+        return (" minus " if self.difference else " over ").join(self.rows)
+
+
+class Claim(Strict):
+    """One claim."""
 
     claim: str
     paper: Paper
-    rule: str
-    measured: list[dict] = field(default_factory=list)
+    rule: Literal["order", "at_least", "at_most"]
+    measured: list[Selector] = []
     share: float | None = None
     bound: float | None = None
     needs: str = ""
 
-    @property
-    def selectors(self) -> list[Selector]:
-        """Where its quantity is looked for."""
-        return [build(Selector, values) for values in self.measured]
+    def limit(self, neutral: float | None) -> tuple[int, float]:
+        """Return the claimed side, 1 above and -1 below, and the bound where it starts.
 
-
-def read_claims(path: str | Path, schema: dict[str, Any]) -> dict[str, Claim]:
-    """Read and check the claims by name.
-
-    Raises:
-        UserError: the file is missing or no YAML, or a claim is against the schema, refers to a published
-            number that is not there, or cannot be judged.
-    """
-    values = read_checked(path, schema, "claims: ")
-    claims = {name: build(Claim, claim) for name, claim in values["claims"].items()}
-    for name, claim in claims.items():
-        try:
-            _check(claim)
-        except ValueError as error:
-            raise UserError(f"{path}: claim '{name}' {error}.") from None
-        except UserError as error:
-            raise UserError(f"{path}: claim '{name}': {error}") from None
-    return claims
-
-
-def _check(claim: Claim) -> None:
-    """Refuse what cannot be judged."""
-    if sum(map(bool, (claim.paper.number, claim.paper.difference, claim.paper.ratio))) != 1:
-        raise ValueError("must name its paper's numbers by one of 'number', 'difference' and 'ratio'")
-    published(claim)
-    if claim.rule == "order":
-        if claim.share is not None or claim.bound is not None:
-            raise ValueError("has the rule 'order', which takes neither 'share' nor 'bound'; drop it")
-        if published(claim) == _neutral(claim.paper):
-            raise ValueError("has the rule 'order', but the paper's numbers are equal")
-    elif (claim.share is None) == (claim.bound is None):
-        raise ValueError(f"has the rule '{claim.rule}', which takes either 'share' or 'bound'")
-    if not claim.measured and not claim.needs:
-        raise ValueError("says neither where it is 'measured' nor what that 'needs'")
-    for selector in claim.selectors:
-        kinds = (selector.paired, selector.ratio, selector.value)
-        if sum(map(bool, kinds)) != 1:
-            raise ValueError(f"must select from {selector.table} by one of 'paired', 'ratio' and 'value'")
-        if claim.rule == "order" and selector.neutral is None:
-            raise ValueError("has the rule 'order', which no single 'value' has; take 'ratio' or 'paired'")
-        if selector.column is None and not selector.paired and selector.table != "ratios.md":
-            raise ValueError(f"names no 'column' of {selector.table}")
-
-
-def _neutral(paper: Paper) -> float:
-    """Return the value at which neither of the paper's two is ahead."""
-    if paper.difference:
-        return 0.0
-    if paper.ratio or paper.column == "speedup":
-        return 1.0
-    raise ValueError(
-        f"has the rule 'order', which no single '{paper.column}' has; take 'difference' or 'ratio'"
-    )
-
-
-def published(claim: Claim) -> float:
-    """Return the paper's number, or the difference or the ratio of its two.
-
-    Raises:
-        UserError: there is no number of that id.
-        ValueError: the number has no value in that column.
-    """
-    values = [published_cell(paper_number(name), claim.paper.column) for name in claim.paper.ids]
-    if claim.paper.number:
-        return values[0]
-    return values[0] - values[1] if claim.paper.difference else values[0] / values[1]
+        Args:
+            neutral: of the measured quantity.
+        """
+        if self.rule == "order":
+            return (1 if self.paper.published() > self.paper.neutral() else -1), neutral
+        return SIGNS[self.rule], self.bound if self.share is None else self.share * self.paper.published()
 
 
 def published_cell(row: PaperNumber, column: str) -> float:
@@ -133,30 +142,150 @@ def published_cell(row: PaperNumber, column: str) -> float:
         raise ValueError(f"wants '{column}' of '{row.id}', which is {value or 'empty'}, no number") from None
 
 
-def bound(claim: Claim, neutral: float | None) -> tuple[int, float]:
-    """Return the claimed side, 1 above and -1 below, and the bound it starts at.
+def read_claims(path: str | Path) -> dict[str, Claim]:
+    """Read and check the claims by name.
+
+    Raises:
+        UserError: the file is missing or no YAML, or a claim has an unknown key, refers to a published number
+            that is not there, or cannot be judged.
+    """
+    try:
+        found = yaml.safe_load(Path(path).read_text())["claims"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise UserError(f"{path} cannot be read as a list of claims ({error}); restore it.") from None
+    claims = {name: validated(Claim, values, f"{path}, claim '{name}'") for name, values in found.items()}
+    for name, claim in claims.items():
+        try:
+            _check(claim)
+        except ValueError as error:
+            raise UserError(f"{path}: claim '{name}' {error}.") from None
+        except UserError as error:
+            raise UserError(f"{path}: claim '{name}': {error}") from None
+    return claims
+
+
+def _check(claim: Claim) -> None:
+    """Refuse what cannot be judged."""
+    paper = claim.paper
+    if sum(map(bool, (paper.number, paper.difference, paper.ratio))) != 1:
+        raise ValueError("must name its paper's numbers by one of 'number', 'difference' and 'ratio'")
+    number = paper.published()
+    if claim.rule == "order":
+        if claim.share is not None or claim.bound is not None:
+            raise ValueError("has the rule 'order', which takes neither 'share' nor 'bound'; drop it")
+        if number == paper.neutral():
+            raise ValueError("has the rule 'order', but the paper's numbers are equal")
+    elif (claim.share is None) == (claim.bound is None):
+        raise ValueError(f"has the rule '{claim.rule}', which takes either 'share' or 'bound'")
+    if not claim.measured and not claim.needs:
+        raise ValueError("says neither where it is 'measured' nor what that 'needs'")
+    for selector in claim.measured:
+        if sum(map(bool, (selector.difference, selector.ratio, selector.value))) != 1:
+            raise ValueError("must select rows by one of 'difference', 'ratio' and 'value'")
+        if len(selector.rows) != (1 if selector.value else 2):
+            raise ValueError("must compare two rows")
+        if claim.rule == "order" and selector.neutral is None:
+            raise ValueError(
+                "has the rule 'order', which no single 'value' has; take 'ratio' or 'difference'"
+            )
+        for quantity in selector.of:
+            metric(quantity.metric)
+
+
+def evidence(selector: Selector, cells: Cells) -> Iterator[dict[str, Any]]:
+    """Yield what every experiment that has the rows has measured, as columns of claims_evidence.csv.
+
+    `measured` is None where it was not measured; `missing` then says why. `objection` is why no verdict may
+    be drawn from it, or nothing.
+    """
+    for key, of in itertools.product(cells.keys, selector.of):
+        if selector.experiments and key[1] not in selector.experiments:
+            continue
+        found = [cells.cell(key, name, of.metric, **of.where) for name in selector.rows]
+        if all(cell.records for cell in found):
+            texts = {"file": "source"} | {name: name for name in ("device", "precision", "commit")}
+            about = {n: distinct((c.about(column) for c in found), "; ") for n, column in texts.items()}
+            about |= {"origin": key[0], "experiment": key[1]}
+            about["quantity"] = f"{of.in_words()}, {selector.in_words()}"
+            yield NOTHING | about | _estimate(selector, of, key, found, cells)
+
+
+NOTHING = dict.fromkeys(
+    ("quantity", "measured", "low", "high", "interval", "seeds", "origin", "experiment", "device")
+    + ("precision", "commit", "file", "objection", "missing")
+)
+
+
+def _estimate(
+    selector: Selector, of: Quantity, key: Key, found: Sequence[Cell], cells: Cells
+) -> dict[str, Any]:
+    """Return a quantity with its interval, seeds and objection."""
+    flags = {cell.flag for cell in found}
+    objection = next((text for flag, text in OBJECTIONS.items() if flag in flags), "")
+    values = [cell.value for cell in found]
+    if selector.difference:
+        pairs = cells.difference(key, *selector.rows, of.metric, **of.where)
+        return (
+            _with_seeds(pairs.mean, pairs.std, pairs.n, objection)
+            if pairs
+            else {"missing": "no pair of seeds"}
+        )
+    if None in values or not values[-1]:
+        return {"missing": ", ".join(sorted(flags - {""})) or "the cell is empty"}
+    value, seeds = values[0] / values[1] if selector.ratio else values[0], {len(cell.seeds) for cell in found}
+    if selector.exact:
+        kind = "a count, without spread"
+        return {
+            "measured": value,
+            "low": value,
+            "high": value,
+            "interval": kind,
+            "seeds": seeds.pop() or None,
+        }
+    columns = ("device", "n") if of.space else ("device",)
+    if differ := [c for c in columns if len({record[c] for cell in found for record in cell.records}) > 1]:
+        objection = objection or f"the two rows differ in {differ[0]}"
+    if of.metric in METRICS and METRICS[of.metric].geometric:
+        pairs = cells.time_ratio(key, *selector.rows, of.metric, **of.where) if selector.ratio else None
+        ends = (pairs.low, pairs.high) if pairs else found[0].over_samples or (None, None)
+        kind = None if ends[0] is None else "95% over processes"
+        about = {"measured": pairs.mean if pairs else value, "interval": kind, "objection": objection}
+        return about | {"low": ends[0], "high": ends[1]} if pairs or not selector.ratio else about
+    if len(seeds) > 1:
+        return {"measured": value, "objection": objection or "the two rows differ in seeds"}
+    stds = [cell.std for cell in found]
+    relative = None if None in stds else math.hypot(*(std / v for std, v in zip(stds, values, strict=True)))
+    std = None if relative is None else abs(value) * relative  # to first order, as if of independent rows
+    return _with_seeds(value, std, seeds.pop(), objection)
+
+
+def _with_seeds(value: float, std: float | None, seeds: int, objection: str) -> dict[str, Any]:
+    """Return a mean over seeds with its interval."""
+    found = {"measured": value, "seeds": seeds}
+    if seeds < FEWEST_SEEDS:
+        objection = objection or f"{seeds} seed{'' if seeds == 1 else 's'}"
+    if std is not None and seeds > 1:
+        ends = student_interval(value, std / math.sqrt(seeds), seeds - 1)
+        found |= {"low": ends.low, "high": ends.high, "interval": "95% over seeds (t)"}
+    return found | {"objection": objection}
+
+
+def judge(claim: Claim, neutral: float | None, found: Mapping[str, Any]) -> str:
+    """Return the verdict that one measurement allows; see the top of this file.
 
     Args:
-        neutral: of the measured quantity: its value where neither of two is ahead.
+        found: of `evidence`.
     """
-    if claim.rule == "order":
-        return (1 if published(claim) > _neutral(claim.paper) else -1), neutral
-    limit = claim.bound if claim.share is None else claim.share * published(claim)
-    return SIGNS[claim.rule], limit
-
-
-def judge(claim: Claim, neutral: float | None, found: Evidence) -> str:
-    """Return the verdict that one measurement allows; see the top of this file."""
-    if found.value is None:
-        return f"not measured ({found.missing})"
+    if found["measured"] is None:
+        return f"not measured ({found['missing']})"
     if doubtful := [name for name in claim.paper.ids if paper_number(name).grade == "CHECK"]:
         return f"not resolved (CHECK the paper's number {doubtful[0]})"
-    if found.objection:
-        return f"not resolved ({found.objection})"
-    if found.low is None:
+    if found["objection"]:
+        return f"not resolved ({found['objection']})"
+    if found["low"] is None:
         return "not resolved (no interval)"
-    side, limit = bound(claim, neutral)
-    low, high = sorted(side * (end - limit) for end in (found.low, found.high))
+    side, limit = claim.limit(neutral)
+    low, high = sorted(side * (found[end] - limit) for end in ("low", "high"))
     if low > 0 or (low == 0 and claim.rule != "order"):  # "at least" and "at most" take the bound itself in
         return "reproduced"
     return "contradicted" if high < 0 else "not resolved"
@@ -168,6 +297,55 @@ def overall(verdicts: Sequence[str]) -> str:
     if len(counts) == 1:
         return next(iter(counts))
     if counts:
-        told = ", ".join(f"{counts[name]} {name}" for name in DECIDED)
-        return f"not resolved (measurements disagree: {told})"
+        return (
+            f"not resolved (measurements disagree: {', '.join(f'{counts[name]} {name}' for name in DECIDED)})"
+        )
     return next((verdict for verdict in verdicts if verdict.startswith("not resolved")), verdicts[0])
+
+
+def evaluate(
+    claims: Mapping[str, Claim], measurements: pd.DataFrame, experiments: Mapping[Key, Mapping[str, Any]]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the claims, a line each, and all that was measured of them, a line a measurement."""
+    cells = with_derived(measurements, experiments)
+    lines, every = [], []
+    for name, claim in claims.items():
+        rows = [
+            _line(claim, selector.neutral, found)
+            for selector in claim.measured
+            for found in evidence(selector, cells)
+        ]
+        if not rows:
+            wanted = dict.fromkeys(selector.in_words() for selector in claim.measured)
+            why = f"it needs {claim.needs}" if claim.needs else f"no experiment has {'; '.join(wanted)}"
+            rows = [_line(claim, None, NOTHING | {"missing": why})]
+        shown = next((row for row in rows if row["verdict"] in DECIDED), None)
+        shown = shown or next((row for row in rows if row["measured"] is not None), rows[0])
+        verdicts = [row["verdict"] for row in rows]
+        count = {"decided": sum(verdict in DECIDED for verdict in verdicts), "measurements": len(rows)}
+        lines.append({"id": name} | _published(claim) | shown | {"verdict": overall(verdicts)} | count)
+        every += [{"id": name} | _published(claim) | row for row in rows]
+    return tuple(pd.DataFrame(rows).astype({"seeds": "Int64"}) for rows in (lines, every))
+
+
+def _published(claim: Claim) -> dict[str, Any]:
+    """Return the cells that say what the paper claims."""
+    numbers = [paper_number(name) for name in claim.paper.ids]
+    return {
+        "paper": numbers[0].paper,
+        "arxiv": numbers[0].arxiv,
+        "claim": claim.claim,
+        "paper_number": claim.paper.published(),
+        "paper_column": claim.paper.column,
+        "paper_values": " ".join(f"{published_cell(number, claim.paper.column):g}" for number in numbers),
+        "paper_ids": " ".join(claim.paper.ids),
+        "grade": " ".join(dict.fromkeys(number.grade for number in numbers)),
+    }
+
+
+def _line(claim: Claim, neutral: float | None, found: Mapping[str, Any]) -> dict[str, Any]:
+    words = {1: "above", -1: "below"} if claim.rule == "order" else {1: "at least", -1: "at most"}
+    side, limit = claim.limit(neutral) if found["measured"] is not None else (0, 0.0)
+    told = {"rule": claim.rule, "claimed": f"{words[side]} {limit:.4g}" if side else None}
+    shown = {name: value for name, value in found.items() if name not in ("objection", "missing")}
+    return shown | told | {"verdict": judge(claim, neutral, found)}

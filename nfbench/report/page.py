@@ -1,105 +1,236 @@
-"""The page results/report.html: text, tables and figures in one file that needs no other."""
+"""The report pages: text, tables and figures in one HTML file that needs no other."""
 
 import base64
-import html
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
-STYLE = """
-body { font: 16px/1.5 Georgia, "Times New Roman", serif; max-width: 52rem; margin: 2.5rem auto;
-  padding: 0 1rem; color: #111; }
-h1 { font-size: 1.7rem; line-height: 1.2; } h2 { font-size: 1.25rem; margin-top: 2.2rem; }
-table { border-collapse: collapse; margin: 0 auto; font-size: .85rem; font-variant-numeric: tabular-nums;
-  border-top: 2px solid #111; border-bottom: 2px solid #111; }
-th { border-bottom: 1px solid #111; font-weight: normal; vertical-align: bottom; }
-th, td { padding: .2rem .55rem; text-align: right; } th:first-child, td:first-child { text-align: left; }
-td.words, th.words { text-align: left; }
-figure { margin: 1.6rem 0; overflow-x: auto; } figure img { max-width: 100%; display: block; margin: 0 auto; }
-figcaption { font-size: .87rem; color: #333; margin: .5rem 0; } table + figcaption { margin-top: .6rem; }
-code { font-size: .88em; } .missing { color: #777; }
-"""
+from nfbench.files import atomic_path
+from nfbench.measurements import THIS_RUN
+from nfbench.report.captions import CAPTIONS
+from nfbench.report.cells import FEWEST_SEEDS, OBJECTIONS
+from nfbench.report.table_specs import TableSpec
+from nfbench.report.table_text import MISSING, legend, number, printed
+
+TEMPLATES = Path(__file__).with_name("templates")
+SPACE_NAMES = {"effnet": "EfficientNet-Lite0", "classifier": "domain classifier"}
+CLAIMS = {"claim": "Claim", "verdict": "Verdict", "seeds": "Seeds", "origin": "Origin", "device": "Device"}
+PUBLISHED = "published"  # origin of papers' numbers
+Figures = Mapping[str, str | Path]  # PNG by name
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it, HTML already."""
+    """A heading and what stands under it; `name` in back quotes is set as code.
+
+    Attributes:
+        title: the heading.
+        text: paragraphs.
+        tables: (frame, caption); numbers are rounded, missing cells are dashes, and cells named in
+            `frame.attrs["bold"]`, pairs of index and column, are bold.
+        figures: (path of a PNG, caption).
+    """
 
     title: str
-    blocks: Sequence[str]
+    text: Sequence[str] = ()
+    tables: Sequence[tuple[pd.DataFrame, str]] = ()
+    figures: Sequence[tuple[str | Path, str]] = field(default=())
 
 
-def page(title: str, sections: Sequence[Section]) -> str:
-    """Return the whole document."""
-    body = [f"<h1>{html.escape(title)}</h1>"]
-    for number, section in enumerate(sections, 1):
-        body += [f"<h2>{number}. {html.escape(section.title)}</h2>", *section.blocks]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body>\n</html>\n"
+def write_page(path: str | Path, title: str, sections: Sequence[Section]) -> None:
+    """Write sections as one HTML file, whole or not at all."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters |= {"marked": _marked, "number": number, "words": _words, "base64": _base64}
+    text = environment.get_template("page.html.j2").render(title=title, sections=sections, missing=MISSING)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text)
 
 
-def paragraph(text: str) -> str:
-    """Return a paragraph; `name` in back quotes, one or two, is set as code."""
-    return f"<p>{_marked(text)}</p>"
+def _marked(text: str) -> Markup:
+    """Escape a text, then set `name` in back quotes as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
-def items(lines: Sequence[str]) -> str:
-    """Return a list, marked up as paragraphs are."""
-    return "<ul>\n" + "\n".join(f"<li>{_marked(line)}</li>" for line in lines) + "\n</ul>"
+def _base64(path: str | Path) -> str:
+    return base64.b64encode(Path(path).read_bytes()).decode()
 
 
-def table(rows: pd.DataFrame, headers: Mapping[str, str], caption: str) -> str:
-    """Return some columns of a table, numbers to three digits; a missing cell is a dash.
+def _words(frame: pd.DataFrame) -> set[str]:
+    """Return the columns that are set flush left."""
+    plain = {name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])}
+    return frame.attrs.get("words", plain)
+
+
+def experiment_sections(
+    experiment: Mapping[str, Any],
+    tables: Mapping[str, pd.DataFrame],
+    specs: Mapping[str, TableSpec],
+    figures: Figures,
+) -> list[Section]:
+    """Write up one experiment.
 
     Args:
-        headers: {column: its heading}, in order; a column that the table lacks is left out.
+        experiment: resolved.
+        tables: of `nfbench.report.tables.build` by name; empty ones are left out.
+        specs: what the tables are, by name.
+        figures: PNG by name.
     """
-    columns = [column for column in headers if column in rows and rows[column].notna().any()]
-    words = {column for column in columns if not pd.api.types.is_numeric_dtype(rows[column])}
-    kinds = {column: ' class="words"' if column in words else "" for column in columns}
-    lines = ["".join(f"<th{kinds[column]}>{html.escape(headers[column])}</th>" for column in columns)]
-    for row in rows[columns].itertuples(index=False):
-        lines.append("".join(_cell(value, kinds[name]) for name, value in zip(columns, row, strict=True)))
-    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    return f"<figure><table>\n{body}\n</table>\n<figcaption>{_marked(caption)}</figcaption></figure>"
+    tables = {name: frame for name, frame in tables.items() if len(frame)}
+    origin = _origins(tables.values(), only=THIS_RUN)
+    shown = [(path, f"{CAPTIONS[name]} {origin}") for name, path in figures.items()]
+    text = [*compared(experiment), *_summary(tables.get("table1"))]
+    sections = [
+        Section("What is compared", text, _tables({k: tables[k] for k in ("table1",) if k in tables}, specs))
+    ]
+    if shown:
+        sections.append(Section("Figures", figures=shown))
+    others = {name: frame for name, frame in tables.items() if name != "table1"}
+    sections += [Section(specs[name].title, tables=_tables({name: others[name]}, specs)) for name in others]
+    return [*sections, provenance(tables.values())]
 
 
-def image(path: str | Path, caption: str) -> str:
-    """Return a PNG, within the page itself."""
-    data = base64.b64encode(Path(path).read_bytes()).decode()
-    alt = html.escape(caption.split(".")[0])
-    return (
-        f'<figure><img alt="{alt}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{_marked(caption)}</figcaption></figure>"
+def summary_sections(
+    experiments: Mapping[str, Mapping[str, Any]],
+    tables: Mapping[str, pd.DataFrame],
+    specs: Mapping[str, TableSpec],
+    figures: Mapping[str, Figures],
+    claims: pd.DataFrame,
+) -> list[Section]:
+    """Write up all experiments of a run, beside committed references, and the papers' claims.
+
+    Args:
+        experiments: resolved, by name.
+        tables: of all experiments joined, by name, as built or as read from CSV; empty ones are left out.
+        specs: what the tables are, by name.
+        figures: PNG by experiment and name.
+        claims: a line a claim, of `nfbench.report.claims.evaluate`.
+    """
+    tables = {name: frame for name, frame in tables.items() if len(frame)}
+    text = [line for name in experiments for line in compared(experiments[name])]
+    sections = [Section("What is compared", text)]
+    sections += [Section(specs[name].title, tables=_tables({name: tables[name]}, specs)) for name in tables]
+    for name, pictures in figures.items():
+        own = [frame[frame["experiment"] == name] for frame in tables.values()]
+        origin = _origins(own, only=THIS_RUN)
+        shown = [(path, f"{CAPTIONS[figure]} {origin}") for figure, path in pictures.items()]
+        sections.append(Section(f"Figures of {name}", figures=shown))
+    return [*sections, claims_section(claims), provenance(tables.values())]
+
+
+def compared(experiment: Mapping[str, Any]) -> list[str]:
+    """Return in words what an experiment compares."""
+    seeds, rows = experiment["seeds"], experiment["samplers"]
+    text = f"Experiment `{experiment['experiment']}`: {len(rows)} rows, data `{experiment['data']['name']}`,"
+    text += f" seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}."
+    trained = [
+        f"{kind} `{name}` ({model['training']['steps']} steps of {model['training']['batch_size']} images)"
+        for kind, section in (("flow", "flows"), ("reverse", "reverses"))
+        for name, model in experiment[section].items()
+        if model["training"]["steps"]
+    ]
+    lines = [f"{text} Trained: {', '.join(trained)}." if trained else f"{text} All weights are random."]
+    if quality := experiment["quality"]:
+        lines.append(
+            f"{experiment['sampling']['n_samples']} images of every sampler, from the same noise and labels,"
+            f" are compared with {quality['n_reference']} training images by Frechet distances (FD) in"
+            f" features of {', '.join(SPACE_NAMES.get(s, s) for s in quality['spaces'])}. FD is not FID,"
+            " which is a name for Inception features; rows `real` are what real images score."
+        )
+        if len(seeds) < FEWEST_SEEDS:
+            lines.append("With fewer than three seeds no order of the samplers is claimed.")
+    return lines
+
+
+def _summary(table: pd.DataFrame | None) -> list[str]:
+    """Return the lowest distance of a sampler in each feature space, beside that of real images."""
+    lines = []
+    for space, title in SPACE_NAMES.items() if table is not None else ():
+        if f"fd_{space}" not in table or f"fd_{space}_real" not in table:
+            continue
+        drawn = table[~table["sampler"].isin(("real", "real+noise", "class-means"))]
+        distances = pd.to_numeric(drawn[f"fd_{space}"]).dropna()
+        real = pd.to_numeric(table[f"fd_{space}_real"]).dropna()
+        if len(distances) and len(real):
+            best = drawn.loc[distances.idxmin(), "sampler"]
+            lines.append(
+                f"FD in features of {title}: real images {number(real.iloc[0])}; the lowest of a sampler"
+                f" {number(distances.min())}, of `{best}`."
+            )
+    return lines
+
+
+def _tables(
+    tables: Mapping[str, pd.DataFrame], specs: Mapping[str, TableSpec]
+) -> list[tuple[pd.DataFrame, str]]:
+    """Return printed tables with captions that name their origin."""
+    found = []
+    for name, frame in tables.items():
+        spec = specs[name]
+        frame = _with_marks(frame, spec)
+        columns, texts = printed(frame, spec)
+        texts.attrs = {
+            "bold": {(i, columns[c]) for i, c in frame.attrs["bold"] if c in columns},
+            "words": {h for c, h in columns.items() if not pd.api.types.is_numeric_dtype(frame[c])},
+        }
+        caption = [f"`{name}`. {spec.title}.", spec.caption, legend(texts, frame), _origins([frame])]
+        found.append((texts, " ".join(filter(None, caption))))
+    return found
+
+
+def _with_marks(frame: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
+    """Return a table with the cells that must not be compared marked, also where it is read from CSV."""
+    if frame.attrs:
+        return frame
+    frame = frame.copy()
+    judged = {column.name for column in spec.columns if column.direction}
+    notes = frame["notes"] if "notes" in frame else pd.Series("", frame.index)
+    found = [(i, note.partition(": ")) for i, text in notes.fillna("").items() for note in text.split("; ")]
+    marked = {(i, name) for i, (name, _, flag) in found if name in judged and flag in OBJECTIONS}
+    frame.attrs = {"bold": set(), "marked": marked}
+    return frame
+
+
+def _origins(tables: Iterable[pd.DataFrame], only: str | None = None) -> str:
+    """Return where the rows of tables come from: this run or references, with devices and commits."""
+    known: dict[str, tuple[dict, dict]] = {THIS_RUN: ({}, {})} if only == THIS_RUN else {}
+    for row in (row for frame in tables for row in frame.to_dict("records")):
+        origin = _text(row.get("origin")) or THIS_RUN
+        if only in (None, origin):
+            for seen, name in zip(known.setdefault(origin, ({}, {})), ("device", "commit"), strict=True):
+                seen.update(dict.fromkeys(_text(row.get(name)).split("; ")))
+    parts = []
+    for origin, found in known.items():
+        device, commit = (", ".join(filter(None, texts)) for texts in found)
+        facts = ", ".join(filter(None, (device, commit and f"commit {commit}")))
+        parts.append(f"{origin} ({facts})" if facts and origin != PUBLISHED else origin)
+    return f"Origin: {'; '.join(parts)}."
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def claims_section(claims: pd.DataFrame) -> Section:
+    """Write up what became of the papers' claims: a count of each verdict, and a line a claim."""
+    counts = claims["verdict"].str.split(" (", regex=False).str[0].value_counts()
+    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    shown = {name: heading for name, heading in CLAIMS.items() if name in claims}
+    caption = "The rule of each verdict and every measurement behind it: `claims.md`."
+    frame = claims[list(shown)].rename(columns=shown)
+    return Section("What the papers claim", [f"Of {len(claims)} claims: {said}."], [(frame, caption)])
+
+
+def provenance(tables: Iterable[pd.DataFrame]) -> Section:
+    """Say what the numbers rest on."""
+    text = (
+        "Every number is a row of `measurements.csv`, with the file of the measuring job, its hash, device,"
     )
-
-
-def caption_of(path: str | Path, experiment: str) -> str:
-    """Return a caption that the workflow's own report uses, for one experiment."""
-    text = " ".join(Path(path).read_text().split())
-    return text.replace("{{ snakemake.wildcards.experiment }}", experiment)
-
-
-def number(value: float) -> str:
-    """Return a number to three digits, without an exponent where it can be read so."""
-    if abs(value) >= 1000:
-        return f"{value:.0f}"
-    return f"{value:.3g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.1e}"
-
-
-def _cell(value: object, kind: str) -> str:
-    if pd.isna(value):
-        return '<td class="missing">–</td>'
-    return f"<td{kind}>{html.escape(number(value) if isinstance(value, float) else str(value))}</td>"
-
-
-def _marked(text: str) -> str:
-    return re.sub(r"`{1,2}([^`]+)`{1,2}", r"<code>\1</code>", html.escape(text))
+    return Section("What the numbers rest on", [f"{text} precision and commit.", _origins(tables)])

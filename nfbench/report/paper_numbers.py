@@ -1,73 +1,52 @@
 """What papers print: quality, speed and size of models, and how sure each row is.
 
-The rows are in paper_numbers.csv, beside this file. They stand beside what is measured and are never mixed
-with it.
+The rows are in paper_numbers.csv, beside this file. They stand beside measurements and never mix with them.
 """
 
 import csv
-import dataclasses
-import difflib
-import math
-import typing
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from nfbench.errors import UserError
+from pydantic import BaseModel, ConfigDict, Field
+
+from nfbench.config import validated
+from nfbench.errors import UserError, closest
 
 EMBEDDED = Path(__file__).with_name("paper_numbers.csv")
-
-Grade = Literal["P", "S", "CHECK"]
-Decoder = Literal["yes", "no", "na"]
-
-
-@dataclass(frozen=True)
-class PaperNumber:
-    """A row; None is what the paper does not say, or what could not be read.
-
-    Attributes:
-        id: name of the row, unique.
-        arxiv: the paper's number there.
-        sampler: how images are drawn, or what is varied, in the paper's words.
-        resolution: side of an image, pixels.
-        params_millions: of the network that samples; column params_M.
-        nfe: network evaluations as printed, e.g. "1", "250x2" or "256x2 serial", so no number.
-        fid, inception_score: in the paper's own pipeline; column is.
-        decoder_included: whether the time has the decoder's in it; "na" where there is none.
-        grade: P: read in the paper itself (primary); S: second-hand; CHECK: doubtful, to be looked up
-            before it is quoted.
-        relative_time: in a unit that `note` tells, if any; comparable within a paper and data set.
-        speedup: over a slower row of the same paper; `note` tells more.
-    """
-
-    id: str
-    paper: str
-    arxiv: str
-    model: str
-    sampler: str
-    dataset: str
-    resolution: int
-    params_millions: float | None
-    nfe: str | None
-    fid: float | None
-    inception_score: float | None
-    ms_per_image: float | None
-    device: str | None
-    decoder_included: Decoder | None
-    grade: Grade
-    relative_time: float | None
-    speedup: float | None
-    note: str | None
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Text = Annotated[str, Field(min_length=1)]
 
 
-# `is` can name no attribute, and a unit is better spelt out.
-RENAMED = {"params_millions": "params_M", "inception_score": "is"}
-COLUMNS = {RENAMED.get(f.name, f.name): f.name for f in dataclasses.fields(PaperNumber)}
-REQUIRED = {"id", "paper", "arxiv", "model", "sampler", "dataset", "resolution", "grade"}
-CHOICES = {"grade": typing.get_args(Grade), "decoder_included": typing.get_args(Decoder)}
-NUMBERS = {"params_M", "fid", "is", "ms_per_image", "relative_time", "speedup"}
+class PaperNumber(BaseModel):
+    """A row; None is what the paper does not say, or what could not be read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    id: Text  # name of the row, unique
+    paper: Text
+    arxiv: Text
+    model: Text
+    sampler: Text  # how images are drawn, or what is varied, in the paper's words
+    dataset: Text
+    resolution: Annotated[int, Field(gt=0)]  # side of an image, pixels
+    params_millions: Positive | None = Field(None, alias="params_M")  # of the network that samples
+    nfe: str | None = None  # as printed, e.g. "1", "250x2" or "256x2 serial", so no number
+    fid: Positive | None = None  # in the paper's own pipeline
+    inception_score: Positive | None = Field(None, alias="is")
+    ms_per_image: Positive | None = None
+    device: str | None = None
+    decoder_included: Literal["yes", "no", "na"] | None = None  # in the time; "na" where there is none
+    grade: Literal["P", "S", "CHECK"]  # read in the paper itself, second-hand, or doubtful
+    relative_time: Positive | None = None  # comparable within a paper and data set
+    speedup: Positive | None = None  # over a slower row of the same paper
+    note: str | None = None
 
 
+COLUMNS = {field.alias or name: name for name, field in PaperNumber.model_fields.items()}
+
+
+@cache
 def read_paper_numbers(path: str | Path = EMBEDDED) -> dict[str, PaperNumber]:
     """Read the rows by id.
 
@@ -78,45 +57,21 @@ def read_paper_numbers(path: str | Path = EMBEDDED) -> dict[str, PaperNumber]:
     try:
         with open(path, newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file, strict=True)
-            if reader.fieldnames != list(COLUMNS):
-                raise ValueError(f"the columns must be {', '.join(COLUMNS)}")
-            rows = [_row(cells, reader.line_num) for cells in reader]
-        numbers = {row.id: row for row in rows}
-        if len(numbers) < len(rows):
-            ids = [row.id for row in rows]
-            raise ValueError(f"the id '{max(ids, key=ids.count)}' comes twice")
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; install the package again.") from None
+            rows = [(reader.line_num, cells) for cells in reader]
     except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read: {error}; mend it or install the package again.") from None
+        raise UserError(f"{path} cannot be read ({error}); mend it or install the package again.") from None
+    if reader.fieldnames != list(COLUMNS):
+        raise UserError(f"{path}: the columns must be {', '.join(COLUMNS)}; mend it.")
+    numbers: dict[str, PaperNumber] = {}
+    for line, cells in rows:
+        if None in cells or None in cells.values():
+            raise UserError(f"{path}, line {line}: it must have {len(COLUMNS)} cells; mend it.")
+        known = {name: text for name, text in cells.items() if text}
+        number = validated(PaperNumber, known, f"{path}, line {line}")
+        if number.id in numbers:
+            raise UserError(f"{path}, line {line}: the id '{number.id}' comes twice; rename one.")
+        numbers[number.id] = number
     return numbers
-
-
-def _row(cells: dict[str, Any], line: int) -> PaperNumber:
-    if None in cells or None in cells.values():
-        raise ValueError(f"line {line} has not {len(COLUMNS)} cells")
-    try:
-        return PaperNumber(**{name: _value(column, cells[column]) for column, name in COLUMNS.items()})
-    except ValueError as error:
-        raise ValueError(f"line {line}, {error}") from None
-
-
-def _value(column: str, text: str) -> str | int | float | None:
-    if not text:
-        if column in REQUIRED:
-            raise ValueError(f"'{column}' is empty")
-        return None
-    if column in CHOICES and text not in CHOICES[column]:
-        raise ValueError(f"'{column}' is '{text}', not one of {', '.join(CHOICES[column])}")
-    if column not in NUMBERS | {"resolution"}:
-        return text
-    try:
-        value = int(text) if column == "resolution" else float(text)
-    except ValueError:
-        raise ValueError(f"'{column}' is '{text}', no number") from None
-    if not 0 < value < math.inf:
-        raise ValueError(f"'{column}' is {text}, not a positive number")
-    return value
 
 
 def paper_number(name: str) -> PaperNumber:
@@ -127,6 +82,5 @@ def paper_number(name: str) -> PaperNumber:
     """
     numbers = read_paper_numbers()
     if name not in numbers:
-        (nearest,) = difflib.get_close_matches(name, numbers, n=1, cutoff=0)
-        raise UserError(f"There is no published number '{name}'; did you mean '{nearest}'?")
+        raise UserError(f"There is no published number '{name}'; {closest(name, list(numbers))}")
     return numbers[name]

@@ -1,299 +1,368 @@
-"""Table 1: one row per experiment and sampler, every cell traced to a measurement's own file.
+"""Tables: queries on measurement rows, described in config/tables.yaml.
 
 A cell that was not measured is empty, never zero.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from nfbench.errors import UserError
-from nfbench.files import atomic_path
-from nfbench.report.over_samples import EVERYWHERE, INTERVAL_COLUMNS, check_comparable, interval_cells
-from nfbench.report.speedups import with_speedups
-from nfbench.sample.contestant import contestant
-from nfbench.sample.sampler import entry
+from nfbench.report.cells import EMPTY, OBJECTIONS, Cell, Cells, Key, distinct
+from nfbench.report.derived import with_derived
+from nfbench.report.paper_numbers import COLUMNS as PAPER_COLUMNS
+from nfbench.report.paper_numbers import paper_number, read_paper_numbers
+from nfbench.report.table_specs import COMPARED, Column, TableSpec, matches, read_specs
+from nfbench.report.table_text import write
+from nfbench.stats import LEVEL, Comparison
 
-LATENCY_BATCH = 1
-THROUGHPUT_BATCH = 64
+__all__ = ["build", "read_specs", "verdicts", "write"]
 
-COLUMNS = (
-    *("experiment", "sampler", "variant", "tau", "nfe", "score_evaluations", "token_steps", "sweeps"),
-    "params_millions",
-    *("fd_effnet", "fd_effnet_std", "fd_effnet_floor", "fd_effnet_floor_noisy"),
-    *("kid_effnet", "kid_effnet_std", "kid_effnet_floor", "kid_subset_size"),
-    *("fd_classifier", "fd_classifier_std", "fd_classifier_floor", "fd_classifier_floor_noisy"),
-    *("label_accuracy", "label_accuracy_real", "inversion_mse", "residual", "reconstruction_mse"),
-    *("fd_effnet_reconstruction", "fd_classifier_reconstruction"),
-    *("nll_nats_per_dim", "nll_limit", "train_seconds_forward", "train_seconds_reverse"),
-    *("seen_spaces", "ms_per_image_batch1", "images_per_second_batch64"),
-    *("speedup_batch1", "speedup_batch64", "speedup_baseline"),
-    *("non_finite", "clipped", "n_samples", "n_reference", "seeds", "notes"),
-    *("device", "precision", "commit"),
-    *INTERVAL_COLUMNS,
-)
+DATA_ROWS = ("real", "real+noise", "class-means")  # images that no model draws are compared with nothing
+SAME_IMAGES = 1e-3  # relative difference of distances that rounding makes between exact inverses of one flow
+Row = dict[str, Any]  # keys and attributes of a table's row
+Experiments = Mapping[Key, Mapping[str, Any]]
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What was measured of one contestant, as read from the measurements' files; one item per seed.
+def build(spec: TableSpec, measurements: pd.DataFrame, experiments: Experiments) -> pd.DataFrame:
+    """Return a table's cells; rows of which nothing was measured are left out.
 
-    Attributes:
-        contestant: see `nfbench.sample.contestant`.
-        quality: of measure_quality.
-        inversion: of measure_inversion.
-        reconstruction: of measure_reconstruction; empty for samplers that are not learned. Its
-            `denoised` values stand for contestants that are denoised.
-        speed: rows of one benchmark run, see `nfbench.measure.speed.read_benchmark_json`.
-    """
+    Args:
+        measurements: rows of one or several experiments, see `nfbench.measurements`.
+        experiments: resolved experiments by (origin, experiment).
 
-    contestant: str
-    quality: list[dict[str, Any]]
-    inversion: list[dict[str, Any]]
-    reconstruction: list[dict[str, Any]]
-    speed: list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Floors:
-    """Quality of images that no model drew, at the samplers' n, one item a seed.
-
-    Attributes:
-        clean: of real test images as they are.
-        noisy: of the same with the flow's noise.
-        anchor: of the mean image of each class: averages, without any variety.
-    """
-
-    clean: list[dict[str, Any]]
-    noisy: list[dict[str, Any]]
-    anchor: list[dict[str, Any]] = field(default_factory=list)
-
-
-def mean(values: list[float | None]) -> float | None:
-    """Return the mean over seeds; None where a seed has no value, rather than the others' mean."""
-    if not values or any(value is None for value in values):
-        return None
-    return float(np.mean(values))
-
-
-def spread(values: list[float | None]) -> float | None:
-    """Return the standard deviation over seeds (divisor n - 1); None for fewer than two."""
-    if len(values) < 2 or any(value is None for value in values):
-        return None
-    return float(np.std(values, ddof=1))
-
-
-def table(
-    experiment: str, samplers: list[Measured], floors: Floors, likelihood: list[dict[str, Any]]
-) -> pd.DataFrame:
-    """Return the rows of one experiment.
+    Returns:
+        A row a line; `attrs` holds which cells are printed bold ("bold") and marked as not compared
+        ("marked"), as pairs of a row's index and a column's name.
 
     Raises:
-        UserError: sample sets were not measured alike, see `check_comparable`.
+        UserError: distances of one experiment are of different numbers of images.
     """
-    measured = {sampler.contestant: sampler.quality for sampler in samplers}
-    measured |= {"floor": floors.clean, "floor-noisy": floors.noisy, "class-means": floors.anchor}
-    check_comparable(measured)
-    rows = [_row(experiment, sampler, floors, likelihood) for sampler in samplers]
-    return with_speedups(pd.DataFrame(rows)).reindex(columns=list(COLUMNS))
+    cells = with_derived(measurements, experiments)
+    rows = _measured_rows(spec, cells)
+    _check_comparable(rows)
+    lines = [_line(spec, row, found, cells) for row, found in rows]
+    frame = pd.DataFrame([*lines, *_published(spec)], columns=[column.name for column in spec.columns])
+    frame.attrs = {"bold": _bold(spec, rows), "marked": _marked(spec, rows)}
+    return frame
 
 
-def _row(
-    experiment: str, measured: Measured, floors: Floors, likelihood: list[dict[str, Any]]
-) -> dict[str, Any]:
-    samples = [quality["samples"] for quality in measured.quality]
-    training = [sample["training"] for sample in samples]
-    drawn_by = contestant(measured.contestant)
-    sampler = drawn_by.sampler
-    learned = entry(sampler).learned
-    made = origins(measured.quality)
-    return {
-        "experiment": experiment,
-        "sampler": sampler,
-        **_setting(measured),
-        "nfe": mean([sample["cost"]["nfe"] for sample in samples]),
-        "score_evaluations": mean([sample["cost"]["score_evaluations"] for sample in samples]),
-        "token_steps": mean([sample["cost"]["token_steps"] for sample in samples]),
-        "sweeps": _sweeps([sample["cost"]["sweeps"] for sample in samples]),
-        "params_millions": mean([sample["parameters"] / 1e6 for sample in samples]),
-        **distances(measured.quality, floors),
-        "label_accuracy": mean([quality["label_accuracy"] for quality in measured.quality]),
-        "label_accuracy_real": mean([floor["label_accuracy"] for floor in floors.clean]),
-        "inversion_mse": mean([row["inversion_mse"] for row in measured.inversion]),
-        "residual": None if drawn_by.denoised else mean([row["residual"] for row in measured.inversion]),
-        "inversion_visible_share": mean([row.get("visible_share") for row in measured.inversion]),
-        **_reconstruction(measured),
-        "nll_nats_per_dim": mean([row["nll_nats_per_dim"] for row in likelihood]),
-        "nll_limit": mean([row["nll_limit"] for row in likelihood]),
-        "train_seconds_forward": mean([row["train_seconds"] for row in likelihood]),
-        "train_seconds_reverse": mean([row["seconds"] for row in training]) if learned else None,
-        "seen_spaces": " ".join(seen_spaces(measured.quality)) or None,
-        **_speeds(measured.speed),
-        "non_finite": sum(sample["non_finite"] for sample in samples),
-        "clipped": sum(sample["clipped"] for sample in samples),
-        "n_samples": samples[0]["n"],
-        "seeds": " ".join(str(sample["seed"]) for sample in samples),
-        "notes": "; ".join(notes(measured.quality, measured.speed)),
-        "device": "; ".join(distinct(origin["device"] for origin in made)),
-        "precision": "; ".join(distinct(origin["precision"] for origin in made)),
-        "commit": " ".join(distinct(commits(made, measured.speed))),
+def _rows(spec: TableSpec, cells: Cells) -> Iterator[Row]:
+    """Yield the keys and attributes of a table's rows, in order."""
+    for key in cells.keys:
+        if key[0].startswith("reference") and not spec.references:
+            continue
+        known, rows = cells.rows.get(key, {}), []
+        for name in cells.samplers(key, spec.anchor) if spec.anchor else known:
+            about = known.get(name, {})
+            is_first = spec.baseline_first and name == spec.baseline
+            if is_first or all(matches(about.get(k), wanted) for k, wanted in spec.rows.items()):
+                row = about | {"origin": key[0], "experiment": key[1], "sampler": name}
+                rows += [row | more | {"extra": more} for more in _extras(spec, cells, key, name)]
+        yield from sorted(rows, key=_order(spec, rows))
+
+
+def _extras(spec: TableSpec, cells: Cells, key: Key, name: str) -> list[dict[str, Any]]:
+    """Return the values of a table's further keys, of which a sampler has a row each."""
+    if not spec.extra:
+        return [{}]
+    records = cells.records(key, name, spec.anchor, space=None, task=None)
+    found = dict.fromkeys(tuple(record[k] for k in spec.extra) for record in records)
+    return [dict(zip(spec.extra, values, strict=True)) for values in found]
+
+
+def _order(spec: TableSpec, rows: Sequence[Row]) -> Any:
+    """Return a sorting key: texts as they first appear, numbers by size, the baseline first if asked."""
+    places = {
+        key: {value: i for i, value in enumerate(dict.fromkeys(row[key] for row in rows))}
+        for key in spec.keys
+        if any(isinstance(row[key], str) for row in rows)
     }
 
+    def place(row: Row) -> tuple:
+        below = not (spec.baseline_first and row["sampler"] == spec.baseline)
+        return below, *(places[key][row[key]] if key in places else row[key] for key in spec.keys)
 
-def seen_spaces(quality: list[dict[str, Any]]) -> list[str]:
-    """Return the feature spaces that a loss of the contestant's training has compared, at any seed."""
-    return sorted({s for row in quality for s in row["samples"]["training"].get("seen_spaces", [])})
-
-
-def _reconstruction(measured: Measured) -> dict[str, float | None]:
-    """Return the error of held-out images on the way there and back, and their distances to the reference."""
-    kind = "denoised" if contestant(measured.contestant).denoised else "reconstruction"
-    found = {"reconstruction_mse": mean([row[f"{kind}_mse"] for row in measured.reconstruction])}
-    for space in EVERYWHERE:
-        distances = [row["scores"][kind].get(f"fd_{space}") for row in measured.reconstruction]
-        found[f"fd_{space}_reconstruction"] = mean(distances)
-    return found
+    return place
 
 
-def _setting(measured: Measured) -> dict[str, Any]:
-    """Return which threshold an iterative inverse stopped at, and where that comes from."""
-    chosen = contestant(measured.contestant)
-    settings = measured.quality[0]["samples"]["settings"]
-    if not entry(chosen.sampler).iterative:
-        return {"variant": None, "tau": None}
-    return {"variant": chosen.variant or "published", "tau": settings["tau"]}
+def _measured_rows(spec: TableSpec, cells: Cells) -> list[tuple[Row, dict[str, Cell]]]:
+    """Return the rows of which something was measured, with their cells."""
+    own = [column.name for column in spec.columns if column.of == "sampler"]
+    rows = [(row, {c.name: _cell(c, row, cells) for c in spec.columns}) for row in _rows(spec, cells)]
+    return [(row, found) for row, found in rows if any(found[name].records for name in own)]
 
 
-def _sweeps(per_seed: list[list[float] | None]) -> str | None:
-    """Return the mean sweeps of every block, data side first, in one cell."""
-    if not per_seed or any(sweeps is None for sweeps in per_seed):
-        return None
-    return " ".join(f"{value:.1f}" for value in np.mean(per_seed, axis=0))
-
-
-def distances(quality: list[dict[str, Any]], floors: Floors) -> dict[str, Any]:
-    """Return the cells of every feature space that was measured."""
-    cells: dict[str, Any] = {}
-    for space, floor in floors.clean[0]["spaces"].items():
-        cells |= {
-            f"fd_{space}": mean(values(quality, space, "frechet")),
-            f"fd_{space}_std": spread(values(quality, space, "frechet")),
-            f"fd_{space}_floor": mean(values(floors.clean, space, "frechet")),
-            f"fd_{space}_floor_noisy": mean(values(floors.noisy, space, "frechet")),
-            "n_reference": floor["n_reference"],
-            **interval_cells(quality, floors.anchor, space),
-        }
-        if space == "effnet":
-            cells |= {
-                "kid_effnet": mean(values(quality, space, "kid")),
-                "kid_effnet_std": spread(values(quality, space, "kid")),
-                "kid_effnet_floor": mean(values(floors.clean, space, "kid")),
-                "kid_subset_size": floor["kid_subset_size"],
-            }
-    return cells
-
-
-def values(quality: list[dict[str, Any]], space: str, measure: str) -> list[float | None]:
-    """Return one measure in one feature space, one value a seed, None where it was not measured."""
-    return [row["spaces"].get(space, {}).get(measure) for row in quality]
-
-
-def _speeds(rows: list[dict[str, Any]]) -> dict[str, float | None]:
-    seconds = {row["batch_size"]: row["median_s"] for row in rows}
-    latency, batch = seconds.get(LATENCY_BATCH), seconds.get(THROUGHPUT_BATCH)
-    return {
-        "ms_per_image_batch1": None if latency is None else 1e3 * latency / LATENCY_BATCH,
-        "images_per_second_batch64": None if batch is None else THROUGHPUT_BATCH / batch,
-    }
-
-
-def origins(qualities: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the provenance of the model, the samples and the quality of every seed."""
-    return [
-        origin
-        for quality in qualities
-        for origin in (
-            quality["samples"]["model_provenance"],
-            quality["samples"]["provenance"],
-            quality["provenance"],
+def _cell(column: Column, row: Row, cells: Cells) -> Cell:
+    """Return the measurements behind a cell; none behind an attribute."""
+    metric = _metric(column, row)
+    if not metric:
+        return EMPTY
+    key, where = (row["origin"], row["experiment"]), _where(column, row)
+    if column.of in ("flow", "reverse"):
+        has_step = column.of == ("reverse" if row.get("learned") else "flow")
+        found = cells.of_model(
+            key, row.get(column.of), metric, row.get("step") if has_step else None, **where
         )
-    ]
+    elif column.stat == "blocks":
+        names = cells.metrics(key, row["sampler"], metric)
+        found = Cell(records=[r for name in names for r in cells.records(key, row["sampler"], name, **where)])
+    else:
+        found = cells.cell(key, row["sampler"] if column.of == "sampler" else column.of, metric, **where)
+    return found.inverse(column.inverse) if column.inverse else found
 
 
-def commits(made: list[dict[str, Any]], speed: Iterable[dict[str, Any]] = ()) -> list[str | None]:
-    """Return the commits that models, samples and measurements were made at."""
-    return [origin["commit"] for origin in made] + [row.get("commit") for row in speed]
-
-
-def distinct(values: Iterable[str | None]) -> list[str]:
-    """Return the values that occur, each once: more than one tells of a row made in several places."""
-    return list(dict.fromkeys(value for value in values if value))
-
-
-def notes(quality: list[dict[str, Any]], speed: Iterable[dict[str, Any]] = ()) -> list[str]:
-    """Return what a reader must know before trusting a cell."""
-    found = [row["reason"] for row in quality if row["reason"]]
-    for space, measure in quality[0]["spaces"].items():
-        if measure["rank_deficient"]:
-            found.append(
-                f"fd_{space}: n = {measure['n']} is under twice the {measure['dim']} features, no verdict"
-            )
-    if any(row["busy"] for row in speed):
-        found.append("speed: the machine was busy with other work")
-    return found
-
-
-def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a table as it was written: a commit or a seed that looks like a number stays text."""
-    return pd.read_csv(path, dtype={"commit": str, "seeds": str})
-
-
-def join(paths: list[str]) -> pd.DataFrame:
-    """Join the tables of several experiments.
-
-    Raises:
-        UserError: a table is missing, or has other columns than this version writes.
-    """
-    tables = []
-    for path in paths:
-        try:
-            tables.append(read_table(path))
-        except (FileNotFoundError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-            raise UserError(f"Table {path} cannot be read ({error}); run snakemake again.") from None
-        if list(tables[-1].columns) != list(COLUMNS):
-            raise UserError(f"Table {path} is of another version; delete it and run snakemake again.")
-    return pd.concat(tables, ignore_index=True)
-
-
-def write_csv(path: str | Path, rows: pd.DataFrame) -> None:
-    """Write a table as CSV with full precision; empty cells stay empty."""
-    with atomic_path(path) as temporary:
-        rows.to_csv(temporary, index=False)
-
-
-def write_markdown(path: str | Path, rows: pd.DataFrame, below: Iterable[str] = ()) -> None:
-    """Write a table as Markdown, numbers to four digits, empty columns left out, one row a column.
-
-    `below` are sentences that follow it.
-
-    The table is turned on its side: it has more measures than samplers.
-    """
-    shown = rows.dropna(axis="columns", how="all").astype(object)
-    shown = shown.map(_format).T
-    header = "| measure |" + " |" * len(rows) + "\n|---|" + "---|" * len(rows)
-    lines = [f"| {name} | " + " | ".join(cells) + " |" for name, cells in shown.iterrows()]
-    words = ["", *(f"- {line}" for line in below)] if below else []
-    with atomic_path(path) as temporary:
-        temporary.write_text("\n".join([header, *lines, *words]) + "\n")
-
-
-def _format(value: Any) -> str:
-    if value is None or (isinstance(value, float) and np.isnan(value)):
+def _metric(column: Column, row: Row) -> str:
+    if column.attribute:
         return ""
-    if isinstance(value, float | np.floating):
-        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
-    return str(value)
+    is_other = row.get("denoise") and column.denoised_metric is not None
+    return column.denoised_metric if is_other else column.metric
+
+
+def _where(column: Column, row: Row) -> dict[str, Any]:
+    """Return the columns of the measurement rows that a cell is made of."""
+    chosen = {k: getattr(column, k) for k in ("space", "task", "batch_size")}
+    where = row["extra"] | {k: value for k, value in chosen.items() if value is not None}
+    if column.guidance is not None:
+        where["guidance"] = row.get("guidance", 0.0) if column.guidance == "own" else column.guidance
+    return where
+
+
+def _check_comparable(rows: Sequence[tuple[Row, Mapping[str, Cell]]]) -> None:
+    """Refuse distances that were measured on different numbers of images: those of few are larger."""
+    seen: dict[tuple, tuple[float, str]] = {}
+    for row, found in rows:
+        for record in (r for cell in found.values() for r in cell.records if r["metric"] == "fd"):
+            n = record["n"]
+            first, other = seen.setdefault(
+                (row["origin"], row["experiment"], record["space"]), (n, row["sampler"])
+            )
+            if n == n and first == first and n != first:
+                raise UserError(
+                    f"The distances of '{row['sampler']}' and '{other}' in '{row['experiment']}'"
+                    f" are of {n:g} and {first:g} images; delete both measurements and run snakemake again."
+                )
+
+
+def _line(spec: TableSpec, row: Row, found: Mapping[str, Cell], cells: Cells) -> dict[str, Any]:
+    facts = row | _facts(spec, row, found) | {"baseline": _baseline(spec, row, cells)}
+    line = {}
+    for column in spec.columns:
+        if column.attribute:
+            line[column.name] = facts.get(column.attribute)
+        elif column.stat in COMPARED:
+            line[column.name] = _against_baseline(spec, column, row, cells)
+        else:
+            line[column.name] = _statistic(column.stat, found[column.name])
+    return line
+
+
+def _facts(spec: TableSpec, row: Row, found: Mapping[str, Cell]) -> dict[str, Any]:
+    """Return what a row says of itself beside its attributes and measurements."""
+    own = [cell for cell in found.values() if cell.records and cell.records[0]["sampler"] == row["sampler"]]
+    paper = spec.paper.get(row["sampler"])
+    flags = [
+        f"{c.name}: {found[c.name].flag}" for c in spec.columns if c.stat == "mean" and found[c.name].flag
+    ]
+    where = ("device", "precision", "commit")
+    return {
+        **{name: "; ".join(filter(None, dict.fromkeys(c.about(name) for c in own))) for name in where},
+        **row["extra"],
+        "paper_id": paper and paper.id,
+        "paper_number": paper and _published_value(spec, paper.id),
+        "paper_base_id": paper and paper.base,
+        "paper_base_number": paper and _published_value(spec, paper.base),
+        "seeds": max((" ".join(cell.seeds) for cell in own), key=len, default=""),
+        "seen_spaces": distinct(cell.records[0]["space"] for cell in own if cell.flag == "seen_by_loss"),
+        "notes": "; ".join(flags),
+    }
+
+
+def _published_value(spec: TableSpec, number: str | None) -> float | None:
+    return number and getattr(paper_number(number), PAPER_COLUMNS[spec.paper_column])
+
+
+def _statistic(stat: str, cell: Cell) -> Any:
+    intervals = {"": cell.interval, "ci_": cell.over_samples, "seeds_ci_": cell.over_seeds}
+    for end, name in itertools.product((0, 1), intervals):
+        if stat == name + ("low", "high")[end]:
+            return intervals[name] and intervals[name][end]
+    if stat == "relative_to":
+        return cell.about("relative_to")
+    if stat == "blocks":
+        return " ".join(f"{record['value']:.1f}" for record in cell.records)
+    if stat == "n":
+        return next((int(record["n"]) for record in cell.records if record["n"] == record["n"]), None)
+    if stat == "processes":
+        return len(cell.parts) or None
+    if stat == "std" or cell.value is None:
+        return cell.std
+    counts = {"count": 1, "sum": max(len(cell.seeds), 1)}
+    if stat in counts:
+        return round(cell.value * counts[stat])
+    # Of rows that hold a mean over several seeds the largest is not known, but for the mean.
+    return max(cell.parts.values(), default=cell.value) if stat == "max" else cell.value
+
+
+def _baseline(spec: TableSpec, row: Row, cells: Cells) -> str | None:
+    """Return the name of the row that a row is compared with; None for the baseline itself."""
+    name = spec.baseline
+    if isinstance(name, dict):
+        wanted = {k: row.get(k) for k in ("type", "flow", "reverse", "denoise", "step")} | name
+        known = cells.rows.get((row["origin"], row["experiment"]), {})
+        name = next((n for n, about in known.items() if wanted.items() <= about.items()), None)
+    return None if name == row["sampler"] else name
+
+
+def _against_baseline(spec: TableSpec, column: Column, row: Row, cells: Cells) -> Any:
+    """Return a statistic of a row's difference from the baseline."""
+    base = _baseline(spec, row, cells)
+    if base is None:
+        return None
+    found = _difference(column, row, base, cells)
+    if column.stat == "verdict":
+        paper = spec.paper.get(row["sampler"])
+        published = _paper_difference(spec, paper and paper.id, paper and paper.base)
+        return verdict(found, published, _objection(column, row, base, cells))
+    attribute = {"effect": "mean", "effect_std": "std", "p": "p"}[column.stat]
+    return found and getattr(found, attribute)
+
+
+def _difference(column: Column, row: Row, other: str, cells: Cells) -> Comparison | None:
+    key, where = (row["origin"], row["experiment"]), _where(column, row)
+    return cells.difference(key, row["sampler"], other, _metric(column, row), **where)
+
+
+def _paper_difference(spec: TableSpec, first: str | None, second: str | None) -> float | None:
+    return _published_value(spec, first) - _published_value(spec, second) if first and second else None
+
+
+def _objection(column: Column, row: Row, other: str, cells: Cells) -> str:
+    """Return why a column cannot judge two rows, or nothing."""
+    pair = [_cell(column, row | {"sampler": name}, cells) for name in (row["sampler"], other)]
+    names = [
+        name for name, cell in zip((row["sampler"], other), pair, strict=True) if cell.flag == "seen_by_loss"
+    ]
+    if names:
+        return f"no verdict: the loss of {' and '.join(names)} has seen these features"
+    flags = {cell.flag for cell in pair}
+    return next((f"no verdict: {text}" for flag, text in OBJECTIONS.items() if flag in flags), "")
+
+
+def verdict(found: Comparison | None, published: float | None = None, objection: str = "") -> str:
+    """Return in words what a comparison of two distances (less is better) comes to.
+
+    "holds" and "does not hold": the difference is significant at the 5% level, two-sided, and has or has
+    not the sign of the published one. Without a published difference "lower" or "higher". Else "not
+    resolved", which more seeds may change. No correction is made for the number of comparisons.
+
+    Args:
+        objection: why no verdict may be drawn; it is returned instead.
+    """
+    if found is None:
+        return "not measured"
+    if objection:
+        return objection
+    if found.p is None or found.p >= 1 - LEVEL:
+        return "not resolved"
+    if not published:
+        return "lower" if found.mean < 0 else "higher"
+    return "holds" if (found.mean < 0) == (published < 0) else "does not hold"
+
+
+def verdicts(spec: TableSpec, measurements: pd.DataFrame, experiments: Experiments) -> pd.DataFrame:
+    """Return one line per pair of rows and column of `spec.verdicts`: the difference and its verdict.
+
+    Compared are every row with the baseline, and rows of one factor with each other.
+    """
+    cells, lines = with_derived(measurements, experiments), []
+    columns = [column for column in spec.columns if column.name in spec.verdicts]
+    rows = [row for row, _ in _measured_rows(spec, cells)]
+    for first, second in itertools.combinations(rows, 2):
+        if (first["origin"], first["experiment"]) != (second["origin"], second["experiment"]):
+            continue
+        if spec.baseline == first["sampler"]:
+            first, second = second, first
+        of_base, paper = spec.baseline == second["sampler"], spec.paper.get(first["sampler"])
+        if not of_base and first["factor"] != second["factor"]:
+            continue
+        other = paper and paper.base if of_base else getattr(spec.paper.get(second["sampler"]), "id", None)
+        published = _paper_difference(spec, paper and paper.id, other)
+        for column in columns:
+            found = _difference(column, first, second["sampler"], cells)
+            lines.append(
+                {k: first[k] for k in ("origin", "experiment")}
+                | {
+                    "first": first["sampler"],
+                    "second": second["sampler"],
+                    "paper_difference": published,
+                    "measure": column.name,
+                    "difference": found and found.mean,
+                    "difference_std": found and found.std,
+                    "p": found and found.p,
+                    "seeds": found and found.n,
+                    "verdict": verdict(found, published, _objection(column, first, second["sampler"], cells)),
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def _marked(spec: TableSpec, rows: Sequence[tuple[Row, Mapping[str, Cell]]]) -> set[tuple[int, str]]:
+    """Return the cells that must not be compared."""
+    return {
+        (i, column.name)
+        for i, (_, found) in enumerate(rows)
+        for column in spec.columns
+        if column.direction and found[column.name].value is not None and found[column.name].flag in OBJECTIONS
+    }
+
+
+def _bold(spec: TableSpec, rows: Sequence[tuple[Row, Mapping[str, Cell]]]) -> set[tuple[int, str]]:
+    """Return the best cell of every column that has a direction, and all that are tied with it."""
+    bold = set()
+    groups: dict[tuple, list[int]] = {}
+    for i, (row, _) in enumerate(rows):
+        if row.get("type") not in DATA_ROWS:
+            groups.setdefault(tuple(row.get(k) for k in ("origin", "experiment", *spec.within)), []).append(i)
+    for column in (column for column in spec.columns if column.direction and column.of != "real"):
+        for group in groups.values():
+            found = {i: rows[i][1][column.name] for i in group}
+            valid = {i: c for i, c in found.items() if c.value is not None and c.flag not in OBJECTIONS}
+            if len(valid) > 1:
+                best = (min if column.direction == "lower" else max)(valid, key=lambda i: valid[i].value)
+                bold |= {(i, column.name) for i in valid if _tied(valid, rows, i, best)}
+    return bold
+
+
+def _tied(cells: Mapping[int, Cell], rows: Sequence[tuple[Row, Any]], i: int, best: int) -> bool:
+    """Return whether a value lies in the best one's interval, or is of the same images but for rounding."""
+    value, top = cells[i].value, cells[best].value
+    ends = cells[best].interval
+    if value == top or (ends and ends[0] <= value <= ends[1]):
+        return True
+    one, other = rows[i][0], rows[best][0]
+    same = all(one.get(key) == other.get(key) for key in ("flow", "denoise", "guidance", "step"))
+    alike = (
+        same and one.get("exact") and other.get("exact") and cells[i].records[0]["metric"] != "ms_per_image"
+    )
+    return bool(alike) and abs(value - top) <= SAME_IMAGES * abs(top)
+
+
+def _published(spec: TableSpec) -> list[dict[str, Any]]:
+    """Return the rows of papers that have a number; they are compared with nothing."""
+    if not spec.published:
+        return []
+    found = []
+    for number in read_paper_numbers().values():
+        value = getattr(number, PAPER_COLUMNS[spec.published])
+        facts = {name: getattr(number, name) for name in ("device", "grade", "decoder_included")}
+        facts |= {"origin": "published", "paper_id": number.id, "notes": number.note}
+        facts |= {"experiment": f"{number.dataset} {number.resolution}"}
+        facts |= {"sampler": f"{number.model}, {number.sampler}"}
+        columns = [c for c in spec.columns if c.metric == spec.published and c.stat == "mean"]
+        if value is not None:
+            cells = {c.name: c.inverse / value if c.inverse else value for c in columns}
+            found.append({c.name: facts.get(c.attribute) for c in spec.columns if c.attribute} | cells)
+    return found

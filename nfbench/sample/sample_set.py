@@ -16,8 +16,8 @@ from nfbench.data.noise import balanced_labels, latent_noise
 from nfbench.data.pixels import to_uint8
 from nfbench.errors import UserError
 from nfbench.files import atomic_path
-from nfbench.job import progress
 from nfbench.sample.sampler import Sampled, Sampler
+from nfbench.script import progress
 
 
 @dataclass(frozen=True)

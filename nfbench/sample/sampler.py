@@ -1,13 +1,10 @@
-"""The one interface that a contestant meets, and the registry of those that exist."""
+"""The one interface that a sampler has, and what it returns."""
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from nfbench.errors import UserError, closest
-
-if TYPE_CHECKING:  # tables ask the registry about names alone, and importing torch takes seconds
+if TYPE_CHECKING:  # importing torch takes seconds
     import torch
     from torch import Tensor
 
@@ -66,78 +63,3 @@ class Sampler(Protocol):
 
         Deterministic: randomness comes in through z and y. Never mutates its arguments.
         """
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A registered sampler.
-
-    Attributes:
-        summary: one line on it.
-        build: takes a model or the path of its checkpoint, and options as keywords.
-        demo: makes a small model with random weights, for timing without training.
-        exact: whether it inverts the forward flow exactly, so that it may be a speed baseline.
-        learned: whether it has a model of its own, trained after the flow.
-        output: "noisy" when the samples carry the flow's training noise, else "clean".
-        iterative: whether it stops at a threshold, option `tau`, so that speed is bought with error.
-        demo_flow: makes a small forward flow for timing, where `build` takes one beside the model, as the
-            option `flow`; None where it takes none.
-    """
-
-    summary: str
-    build: Callable[..., Sampler]
-    demo: Callable[[], Any]
-    exact: bool
-    learned: bool
-    output: Literal["noisy", "clean"]
-    iterative: bool = False
-    demo_flow: Callable[[], Any] | None = None
-
-
-_registry: dict[str, Entry] = {}
-
-
-def register(name: str, entry: Entry) -> None:
-    """Make a sampler known under `name`.
-
-    Raises:
-        ValueError: the name is taken.
-    """
-    if name in _registry:
-        raise ValueError(f"a sampler named {name!r} is registered already")
-    _registry[name] = entry
-
-
-def samplers() -> dict[str, str]:
-    """Return {name: one line on it} for every sampler whose package has been imported."""
-    return {name: entry.summary for name, entry in _registry.items()}
-
-
-def entry(name: str) -> Entry:
-    """Look a sampler up.
-
-    Raises:
-        UserError: no such sampler is registered.
-    """
-    if name not in _registry:
-        raise UserError(
-            f"Unknown sampler '{name}'; {closest(name, list(_registry))} Samplers register when their"
-            " package is imported: `import baselines` the inverses of TARFlow, `import biflow` the"
-            " learned reverses."
-        )
-    return _registry[name]
-
-
-def make_sampler(name: str, model: Any, **options: Any) -> Sampler:
-    """Build a sampler from its model, or from the path of the model's checkpoint.
-
-    Args:
-        name: a key of `samplers()`.
-        model: a forward flow for the exact and iterative inverses, a reverse model for learned ones.
-        options: the sampler's own, e.g. annealed=True.
-
-    Raises:
-        UserError: the name is unknown, or the checkpoint missing, corrupt or of another kind.
-        TypeError: the sampler has no such option.
-    """
-    return entry(name).build(model, **options)

@@ -69,7 +69,7 @@ GUIDED = {
     "ab": ({"guide": "ab"}, 1.5),
     "a": ({"guide": "a"}, 1.5),
     "b": ({"guide": "b"}, 1.5),
-    "annealed and cooled": ({"annealed": True, "attention_temperature": 0.7}, 1.5),
+    "annealed, with a temperature": ({"annealed": True, "attention_temperature": 0.7}, 1.5),
 }
 
 
@@ -82,8 +82,8 @@ def guided(request):
 CUT = [BlockPlan(3), BlockPlan(3, "zeros"), BlockPlan(3)]
 MIXED = [BlockPlan(9), BlockPlan(1, "zeros"), BlockPlan(3)]
 FIXED_POINT = {
-    "jacobi from z": ("jacobi", {"guess": "z"}),
-    "jacobi from zeros": ("jacobi", {"guess": "zeros"}),
+    "jacobi from z": ("jacobi", {"init": "z"}),
+    "jacobi from zeros": ("jacobi", {"init": "zeros"}),
     "gs-jacobi whole": ("gs-jacobi", {"plan": [BlockPlan(1)] * 3}),
     "gs-jacobi cut": ("gs-jacobi", {"plan": CUT}),
     "gs-jacobi mixed": ("gs-jacobi", {"plan": MIXED}),

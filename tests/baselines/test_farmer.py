@@ -11,6 +11,7 @@ from baselines.tarflow.denoise import denoise
 from nfbench.data.tokens import images_to_tokens
 from nfbench.errors import UserError
 from nfbench.sample.sample_set import draw
+from nfbench.train.checkpoint import read_meta
 
 VARIANTS = [{}, {"clip": 0.3}, {"n_classes": None}, {"volume_preserving": True}]
 
@@ -43,7 +44,7 @@ def test_with_the_mask_on_a_fresh_student_is_one_jacobi_sweep_from_the_noise(mak
     flow = make_flow(**changes)
     flow.var.fill_(0.7)
     student = FarmerStudent.of(flow)
-    expected = make_sampler("jacobi", flow, sweeps=1, guess="z", tau=0.0).sample(z, y).images
+    expected = make_sampler("jacobi", flow, max_iterations=1, init="z", tolerance=0.0).sample(z, y).images
     found = student.to_images(student.states(z, y, causal=True)[-1])
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
     assert not torch.isclose(student.to_images(student(z, y)), expected).all()
@@ -108,7 +109,7 @@ def test_the_last_state_s_error_trains_every_parameter_of_every_block(student, z
 
 
 def test_the_way_back_shows_every_state_and_no_clean_image(student, z, y):
-    clean, *states = student.way_back(z, y)
+    clean, *states = student.decode_trajectory(z, y)
     assert clean is None
     assert all(torch.equal(a, b) for a, b in zip(states[::-1], student.states(z, y), strict=True))
     assert torch.equal(states[0], student(z, y))
@@ -138,9 +139,9 @@ def test_the_denoised_form_takes_the_score_of_the_flow(student, flow, z, y):
 
 
 def test_the_denoised_form_asks_for_the_flow_and_refuses_another(student, make_flow):
-    with pytest.raises(UserError, match="as the option 'flow'"):
+    with pytest.raises(UserError, match="as the argument 'flow'"):
         make_sampler("farmer+denoise", student)
-    with pytest.raises(UserError, match="another architecture than the student's teacher"):
+    with pytest.raises(UserError, match="another architecture than the one its model learned from"):
         make_sampler("farmer+denoise", student, flow=make_flow(clip=0.3))
 
 
@@ -158,7 +159,7 @@ def test_checkpoint_round_trip(make_flow, tmp_path, z, y, normalisation):
     student.target_rms.uniform_(0.5, 2.0)
     path = tmp_path / "student.safetensors"
     save_student(path, student, {"training": {"seconds": 2.0}})
-    loaded, meta = load_student(path)
+    loaded, meta = load_student(path), read_meta(path)
     assert loaded.spec == student.spec
     assert meta["training"]["seconds"] == 2.0
     assert torch.equal(loaded.target_rms, student.target_rms)

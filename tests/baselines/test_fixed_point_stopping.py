@@ -33,7 +33,7 @@ def assert_equal(actual, expected):
 @pytest.mark.parametrize("check_every", [1, 3])
 def test_an_image_and_its_sweeps_do_not_depend_on_the_batch(flow, make, scale, check_every):
     z, y = unlike_noise(7), LABELS
-    sampler = make(flow, tau=0.1, check_every=check_every)
+    sampler = make(flow, tolerance=0.1, check_every=check_every)
     at_once, sweeps = images_and_sweeps(sampler, z, y, scale)
     alone = [images_and_sweeps(sampler, z[i : i + 1], y[i : i + 1], scale) for i in range(7)]
     assert at_once.isfinite().all()
@@ -45,7 +45,7 @@ def test_an_image_and_its_sweeps_do_not_depend_on_the_batch(flow, make, scale, c
 def test_an_image_that_is_not_finite_spoils_no_other(flow, z, y, make):
     spoilt = z.clone()
     spoilt[1] = torch.nan
-    sampler = make(flow, tau=0.1)
+    sampler = make(flow, tolerance=0.1)
     expected, sweeps = images_and_sweeps(sampler, z, y, 1.5)
     x, spoilt_sweeps = images_and_sweeps(sampler, spoilt, y, 1.5)
     others = [0, 2, 3, 4]
@@ -57,7 +57,7 @@ def test_an_image_that_is_not_finite_spoils_no_other(flow, z, y, make):
 
 def test_batch_wide_stopping_waits_for_the_slowest_image(flow, make):
     z = unlike_noise(7)
-    sampler = make(flow, tau=0.1, batch_wide=True)
+    sampler = make(flow, tolerance=0.1, batch_wide=True)
     at_once, sweeps = images_and_sweeps(sampler, z)
     alone = [images_and_sweeps(sampler, z[i : i + 1]) for i in range(7)]
     own_sweeps = torch.cat([own for _, own in alone], dim=1)
@@ -70,7 +70,7 @@ def test_batch_wide_stopping_waits_for_the_slowest_image(flow, make):
 @pytest.mark.parametrize("batch_wide", [False, True])
 def test_looking_less_often_changes_no_image_and_no_sweep(flow, make, batch_wide):
     z = unlike_noise(7)
-    options = {"tau": 0.1, "batch_wide": batch_wide}
+    options = {"tolerance": 0.1, "batch_wide": batch_wide}
     expected, sweeps = images_and_sweeps(make(flow, check_every=1, **options), z, LABELS, 1.5)
     for check_every in (2, 4, 100):
         sampler = make(flow, check_every=check_every, **options)
@@ -79,9 +79,9 @@ def test_looking_less_often_changes_no_image_and_no_sweep(flow, make, batch_wide
         assert torch.equal(own_sweeps, sweeps)
 
 
-# Tokens evaluated on an image of one block at tau = 0. A module's first sweep takes its inputs, and those of
-# the module before, whose tokens are final only now; each later sweep leaves out one more solved input. The
-# last input of a block predicts nothing.
+# Tokens evaluated on an image of one block at tolerance 0. A first sweep of a module takes its inputs, and
+# those of the module before, whose tokens are final only now; each later sweep leaves out one more solved
+# input. The last input of a block predicts nothing.
 BY_TOKEN = T - 1
 WHOLE = 8 + 7 + 6 + 5 + 4 + 3 + 2 + 1
 CUT = (3 + 2 + 1) + (3 + 3 + 2 + 1) + (3 + 2 + 1)
@@ -92,7 +92,7 @@ CUT = (3 + 2 + 1) + (3 + 3 + 2 + 1) + (3 + 2 + 1)
     ("name", "options", "tokens"),
     [
         ("jacobi", {}, 3 * WHOLE),
-        ("jacobi", {"guess": "zeros"}, 3 * WHOLE),
+        ("jacobi", {"init": "zeros"}, 3 * WHOLE),
         ("gs-jacobi", {}, 3 * CUT),
         ("gs-jacobi", {"modules": 1}, 3 * WHOLE),
         ("gs-jacobi", {"modules": 9}, 3 * BY_TOKEN),
@@ -103,7 +103,7 @@ CUT = (3 + 2 + 1) + (3 + 3 + 2 + 1) + (3 + 2 + 1)
 )
 def test_evaluations_and_tokens_run_to_the_end(flow, z, y, name, options, tokens, scale):
     passes = 2 if scale else 1
-    out = make_sampler(name, flow, tau=0.0, **options).sample(z, y, scale)
+    out = make_sampler(name, flow, tolerance=0.0, **options).sample(z, y, scale)
     assert (out.nfe, out.sweeps) == (passes * (T - 1), [T - 1] * 3)
     assert out.token_steps == passes * tokens
 
@@ -111,12 +111,12 @@ def test_evaluations_and_tokens_run_to_the_end(flow, z, y, name, options, tokens
 @pytest.mark.parametrize("name", ["jacobi", "gs-jacobi"])
 def test_a_bound_on_the_sweeps_bounds_the_evaluations(flow, z, y, name):
     options = {"modules": 1} if name == "gs-jacobi" else {}
-    out = make_sampler(name, flow, tau=0.0, sweeps=2, **options).sample(z, y)
+    out = make_sampler(name, flow, tolerance=0.0, max_iterations=2, **options).sample(z, y)
     assert (out.nfe, out.sweeps, out.token_steps) == (2, [2, 2, 2], 3 * (8 + 7))
 
 
 def test_evaluations_are_the_mean_sweeps_per_block_and_guidance_doubles_them(flow, make):
-    z, sampler = unlike_noise(7), make(flow, tau=0.1)
+    z, sampler = unlike_noise(7), make(flow, tolerance=0.1)
     for scale, passes in ((0.0, 1), (1.5, 2)):
         out = sampler.sample(z, LABELS, scale)
         _, sweeps = images_and_sweeps(sampler, z, LABELS, scale)
@@ -125,11 +125,11 @@ def test_evaluations_are_the_mean_sweeps_per_block_and_guidance_doubles_them(flo
         assert min(out.sweeps) < T - 1
 
 
-def test_at_tau_zero_even_an_image_that_no_longer_changes_is_swept_to_the_end(flow, z, make):
+def test_at_tolerance_zero_even_an_image_that_no_longer_changes_is_swept_to_the_end(flow, z, make):
     for block in flow.blocks:
         torch.nn.init.zeros_(block.proj_out.weight)
         torch.nn.init.zeros_(block.proj_out.bias)
-    assert make(flow, tau=0.0).sample(z, None).sweeps == [T - 1] * 3
+    assert make(flow, tolerance=0.0).sample(z, None).sweeps == [T - 1] * 3
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
@@ -137,9 +137,9 @@ def test_sweeps_come_data_side_first(flow, z, y, index):
     torch.nn.init.zeros_(flow.blocks[index].proj_out.weight)
     torch.nn.init.zeros_(flow.blocks[index].proj_out.bias)  # from z such a block is solved at once
     solved = [i == index for i in range(3)]
-    sweeps = make_sampler("jacobi", flow, tau=1e-9).sample(z, y).sweeps
+    sweeps = make_sampler("jacobi", flow, tolerance=1e-9).sample(z, y).sweeps
     assert [block == 1 for block in sweeps] == solved
-    sweeps = make_sampler("gs-jacobi", flow, tau=1e-9, modules=3).sample(z, y).sweeps
+    sweeps = make_sampler("gs-jacobi", flow, tolerance=1e-9, modules=3).sample(z, y).sweeps
     assert [block == 3 for block in sweeps] == solved
-    sweeps = make_sampler("selective-jacobi", flow, tau=1e-9, guess="z").sample(z, y).sweeps
+    sweeps = make_sampler("selective-jacobi", flow, tolerance=1e-9, init="z").sample(z, y).sweeps
     assert [block == 1 for block in sweeps] == [*solved[:2], False]

@@ -1,11 +1,15 @@
 """The laws of a normalizing flow, in float64."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from baselines import load_flow, save_flow
+from baselines import TarFlow, TarFlowSpec, load_flow, save_flow
 from nfbench.data.tokens import images_to_tokens
 from nfbench.errors import UserError
+from nfbench.train.checkpoint import read_meta
 
 VARIANTS = [
     {},
@@ -71,9 +75,8 @@ def test_loss_is_the_negative_log_density_of_a_standard_normal_without_its_const
 
 
 def test_fresh_flow_is_nearly_the_identity():
-    from baselines import demo_flow
-
-    flow = demo_flow()
+    sizes = {"width": 64, "blocks": 4, "layers_per_block": 2, "head_dim": 32}
+    flow = TarFlow(TarFlowSpec(channels=1, image_size=14, patch_size=2, n_classes=10, **sizes))
     for block in flow.blocks:
         torch.nn.init.zeros_(block.proj_out.bias)
     x = torch.randn(2, 1, 14, 14)
@@ -83,7 +86,7 @@ def test_fresh_flow_is_nearly_the_identity():
 def test_checkpoint_round_trip_keeps_weights_architecture_and_facts(flow, tmp_path, x, y):
     flow, x = flow.float(), x.float()
     save_flow(tmp_path / "flow.safetensors", flow, {"training": {"seconds": 1.5}})
-    loaded, meta = load_flow(tmp_path / "flow.safetensors")
+    loaded, meta = load_flow(tmp_path / "flow.safetensors"), read_meta(tmp_path / "flow.safetensors")
     assert loaded.spec == flow.spec
     assert meta["training"] == {"seconds": 1.5}
     assert torch.equal(loaded.encode(x, y).z, flow.encode(x, y).z)
@@ -118,3 +121,11 @@ def test_a_checkpoint_of_another_version_is_refused(flow, tmp_path):
     save_checkpoint(path, flow, "tarflow", {"architecture": {"chanels": 1}})
     with pytest.raises(UserError, match="another version of 'tarflow'"):
         load_flow(path)
+
+
+def test_the_package_names_its_functions_without_importing_torch():
+    code = "import baselines, biflow, sys; assert 'torch' not in sys.modules"
+    code += "; from baselines import make_sampler, samplers; assert 'jacobi' in samplers()"
+    code += "; from baselines.make import model_at; from baselines import samplers; samplers()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -56,7 +56,7 @@ def test_a_block_is_hard_from_one_and_a_half_equal_shares_on():
 
 def test_the_guess_is_the_one_with_the_smaller_measure_and_z_of_two_equal_ones():
     blocks = [Difficulty(1.0, 25.0, z, zeros) for z, zeros in ((1.0, 2.0), (2.0, 1.0), (1.0, 1.0))]
-    assert [block.guess for block in choose_plan(blocks, 16)] == ["z", "zeros", "z"]
+    assert [block.init for block in choose_plan(blocks, 16)] == ["z", "zeros", "z"]
 
 
 @pytest.mark.parametrize(
@@ -168,8 +168,8 @@ UNREADABLE = {
     "a list": ("[1, 2]", "holds no plan of GS-Jacobi"),
     "a number for a block": ('{"plan": [3]}', "holds no plan of GS-Jacobi"),
     "another key": ('{"plan": [{"modules": 3, "sweeps": 2}]}', "holds no plan of GS-Jacobi"),
-    "no modules": ('{"plan": [{"guess": "z"}]}', "holds no plan of GS-Jacobi"),
-    "another guess": ('{"plan": [{"modules": 3, "guess": "y"}]}', "guess is 'y'; it must be one of z, zeros"),
+    "no modules": ('{"plan": [{"init": "z"}]}', "holds no plan of GS-Jacobi"),
+    "another guess": ('{"plan": [{"modules": 3, "init": "y"}]}', "init is 'y'; it must be one of z, zeros"),
 }
 
 
@@ -186,7 +186,7 @@ def test_a_file_without_a_plan_is_refused_in_one_sentence(flow, tmp_path, text, 
 
 def test_values_that_are_no_plan_are_refused():
     with pytest.raises(UserError, match="^the plan holds no plan of GS-Jacobi"):
-        as_plan([{"modules": 3, "guess": "y"}])
+        as_plan([{"modules": 3, "init": "y"}])
 
 
 def test_modules_that_do_not_divide_the_tokens_are_refused_before_a_plan_is_made():

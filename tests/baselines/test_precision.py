@@ -1,4 +1,4 @@
-"""Mixed precision of the flow: products in bfloat16, and nothing that exp or a log-determinant would show."""
+"""Mixed precision of the flow: matmuls in bfloat16, and nothing that exp or a log-determinant would show."""
 
 import copy
 
@@ -7,8 +7,8 @@ import torch
 
 from baselines import make_sampler
 from baselines.farmer import FarmerStudent
-from nfbench.device import autocast
 from nfbench.errors import UserError
+from nfbench.runtime import autocast
 
 CPU = torch.device("cpu")
 # Largest errors of bfloat16 against float32, with the values that they are errors of; then as measured.
@@ -57,7 +57,7 @@ def test_a_student_is_near_too(single, z, y):
     assert 0 < largest(exact, rounded) < IMAGES
 
 
-def test_the_residual_stream_keeps_its_precision_and_products_do_not(single, z, y):
+def test_the_residual_stream_keeps_its_precision_and_matmuls_do_not(single, z, y):
     seen = {}
     layer = single.blocks[0].attn_blocks[0]
     for name, module in {"layer": layer, "qkv": layer.attention.qkv, "mlp": layer.mlp}.items():
@@ -80,7 +80,7 @@ def test_the_fast_inverse_in_bfloat16_is_near_itself(single, z, y, scale):
 
 
 def test_a_misspelt_precision_is_refused(single):
-    with pytest.raises(UserError, match="'precision' of sequential-static is 'fp16'; it must be"):
+    with pytest.raises(UserError, match="the option 'precision' of 'sequential-static' is 'fp16'"):
         make_sampler("sequential-static", single, precision="fp16")
 
 

@@ -75,32 +75,23 @@ GUIDED = {
 }
 
 
-EXACT = pytest.mark.parametrize("exact", ["sequential", "sequential-static"])
+VARIANTS = {
+    "vp/rev_g0": ("vp", {}, 0.0),
+    "vp/rev_g1.5_ab": ("vp", {}, 1.5),
+    "uncond/rev_g0": ("uncond", {}, 0.0),
+    "uncond/rev_g1.5_temp0.7": ("uncond", {"attention_temperature": 0.7}, 1.5),
+    "uncond/rev_g1.5_temp1": ("uncond", {}, 1.5),
+    "h4/rev_g1.5_annealed_temp0.7": ("h4", {"annealed": True, "attention_temperature": 0.7}, 1.5),
+}
+RUNS = {f"rev/{name}": ("main", *guided) for name, guided in GUIDED.items()} | VARIANTS
+EXACT = [(exact, name) for exact in ("sequential", "sequential-static") for name in RUNS]
+EXACT += [("published-loop", name) for name, (_, options, _) in RUNS.items() if not options]  # it has none
 
 
-@EXACT
-@pytest.mark.parametrize("name", GUIDED)
+@pytest.mark.parametrize(("exact", "name"), EXACT)
 def test_exact_inverse(state, published, numbers, exact, name):
-    options, guidance = GUIDED[name]
-    y = None if name.startswith("ynone") else numbers("main/y")
-    sampler = make_sampler(exact, variant(state, published, "main"), **options)
-    assert_near(sampler.sample(numbers("rev/z0"), y, guidance).images, numbers(f"rev/{name}"))
-
-
-@EXACT
-@pytest.mark.parametrize(
-    ("model", "name", "options", "guidance"),
-    [
-        ("vp", "vp/rev_g0", {}, 0.0),
-        ("vp", "vp/rev_g1.5_ab", {}, 1.5),
-        ("uncond", "uncond/rev_g0", {}, 0.0),
-        ("uncond", "uncond/rev_g1.5_temp0.7", {"attention_temperature": 0.7}, 1.5),
-        ("uncond", "uncond/rev_g1.5_temp1", {}, 1.5),
-        ("h4", "h4/rev_g1.5_annealed_temp0.7", {"annealed": True, "attention_temperature": 0.7}, 1.5),
-    ],
-)
-def test_exact_inverse_of_variants(state, published, numbers, exact, model, name, options, guidance):
-    y = None if model == "uncond" else numbers("main/y")
+    model, options, guidance = RUNS[name]
+    y = None if model == "uncond" or "ynone" in name else numbers("main/y")
     sampler = make_sampler(exact, variant(state, published, model), **options)
     assert_near(sampler.sample(numbers("rev/z0"), y, guidance).images, numbers(name))
 

@@ -8,10 +8,10 @@ import torch
 
 from baselines import load_published
 from baselines.tarflow.counting import Count
-from baselines.tarflow.fixed_point import GUESSES, FixedPoint, solve_modules
+from baselines.tarflow.fixed_point import INITS, FixedPoint, solve_modules
 from baselines.tarflow.gs_jacobi import GSJacobi
 from baselines.tarflow.guidance import Guidance
-from baselines.tarflow.jacobi import published_tau
+from baselines.tarflow.jacobi import published_tolerance
 from baselines.tarflow.plan import BlockPlan, difficulties, spectral
 from baselines.tarflow.prepared import PreparedFlow
 from nfbench.data.tokens import images_to_tokens
@@ -47,9 +47,9 @@ def steps(flow, settings):
     """Yield each block's index, modules, most sweeps and guess, in the order of inversion."""
     lists = (settings["num_GS_list"], settings["max_jacobi_list"], settings["guess_list"])
     blocks = reversed(range(flow.spec.blocks))
-    for index, modules, most, guess in zip(blocks, *lists, strict=True):
+    for index, modules, most, init in zip(blocks, *lists, strict=True):
         # The published lists say 0 modules for token by token.
-        yield index, modules or flow.spec.n_tokens, None if most == UNBOUNDED else most, GUESSES[guess]
+        yield index, modules or flow.spec.n_tokens, None if most == UNBOUNDED else most, INITS[init]
 
 
 def test_every_run_of_the_fixture_is_compared(published):
@@ -62,11 +62,11 @@ def test_every_state_on_the_way_back(flow, numbers, meta, noise, setting):
     expected = numbers(f"gsj/{noise}/{setting}/seq")
     guidance = guidance_of(noise, meta)
     tokens = numbers("rev/z0" if noise == "std" else "rev/z_small")
-    options = {"tau": published_tau(flow), "clamp": 3.0, "batch_wide": True, "stale_keys": True}
+    options = {"tolerance": published_tolerance(flow), "clamp": 3.0, "batch_wide": True, "stale_keys": True}
     blocks = steps(flow, meta["gsj_settings"][setting])
-    for image, (index, modules, most, guess) in zip(expected[1:], blocks, strict=True):
-        plan = [BlockPlan(modules, guess)] * flow.spec.blocks
-        sampler = GSJacobi(flow, plan=plan, sweeps=most, **options)
+    for image, (index, modules, most, init) in zip(expected[1:], blocks, strict=True):
+        plan = [BlockPlan(modules, init)] * flow.spec.blocks
+        sampler = GSJacobi(flow, plan=plan, max_iterations=most, **options)
         with torch.inference_mode():
             tokens = sampler.invert_block(index, tokens, numbers("main/y"), guidance, Count()).tokens
         torch.testing.assert_close(flow.to_images(tokens), image, rtol=0, atol=TOLERANCE)
@@ -78,8 +78,8 @@ def test_sweeps_of_every_module(flow, numbers, meta, noise, setting):
     guidance = guidance_of(noise, meta)
     z = numbers("rev/z0" if noise == "std" else "rev/z_small")
     blocks = steps(flow, meta["gsj_settings"][setting])
-    for expected, (index, modules, most, guess) in zip(published, blocks, strict=True):
-        options = FixedPoint(published_tau(flow), most, guess, 3.0, batch_wide=True, stale_keys=True)
+    for expected, (index, modules, most, init) in zip(published, blocks, strict=True):
+        options = FixedPoint(published_tolerance(flow), most, init, 3.0, batch_wide=True, stale_keys=True)
         with torch.inference_mode():
             net = PreparedFlow(flow).network(index, numbers("main/y"), guidance, len(z), Count())
             x, sweeps = solve_modules(net, net.block.order(z), modules, options)

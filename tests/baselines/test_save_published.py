@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from baselines import TarFlow, TarFlowSpec, load_published, save_published
-from baselines.tarflow.published import published_name
+from baselines.tarflow.published_checkpoints import published_name
 from nfbench.errors import UserError
 
 SPEC = TarFlowSpec(

@@ -1,4 +1,4 @@
-"""The exact inverse and the denoising step."""
+"""The exact inverses and the denoising step."""
 
 import pytest
 import torch
@@ -8,14 +8,23 @@ from baselines.tarflow.counting import Count
 from baselines.tarflow.denoise import denoise
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.sequential import Sequential
+from nfbench.errors import UserError
+from nfbench.measure.speed.flops import count_flops
 from nfbench.sample.sample_set import draw
 
+EXACT = pytest.mark.parametrize("name", ["sequential", "sequential-static", "published-loop"])
+VARIANTS = pytest.mark.parametrize(
+    "changes", [{}, {"clip": 0.3}, {"n_classes": None}, {"volume_preserving": True}], ids=str
+)
 
-@pytest.mark.parametrize("changes", [{}, {"clip": 0.3}, {"n_classes": None}, {"volume_preserving": True}])
-def test_inverse_undoes_forward(make_flow, x, y, changes):
+
+@EXACT
+@VARIANTS
+def test_inverse_undoes_forward(make_flow, x, y, name, changes):
     flow = make_flow(**changes)
+    flow.var.fill_(0.7)
     z = flow.encode(x, y).z / flow.var.sqrt()
-    images = make_sampler("sequential", flow).sample(z, y).images
+    images = make_sampler(name, flow).sample(z, y).images
     torch.testing.assert_close(images, x, rtol=0, atol=1e-12)
 
 
@@ -56,22 +65,51 @@ def test_guidance_towards_no_label_changes_nothing(flow, x):
     )
 
 
-def test_evaluations_are_counted(flow, x, y):
-    z = flow.encode(x, y).z
-    out = make_sampler("sequential", flow).sample(z, y)
-    guided = make_sampler("sequential", flow).sample(z, y, 1.0)
-    steps = flow.spec.n_tokens - 1
-    assert (out.nfe, out.token_steps, out.score_evaluations) == (steps, 3 * steps, 0)
+@EXACT
+def test_evaluations_are_counted(flow, z, y, name):
+    sampler, steps = make_sampler(name, flow), flow.spec.n_tokens - 1
+    out, guided = sampler.sample(z, y), sampler.sample(z, y, 1.5)
+    assert (out.nfe, out.token_steps, out.score_evaluations, out.sweeps) == (steps, 3 * steps, 0, None)
     assert (guided.nfe, guided.token_steps) == (2 * steps, 6 * steps)
-    assert make_sampler("sequential+denoise", flow).sample(z, y).score_evaluations == 1
+    assert make_sampler(f"{name}+denoise", flow).sample(z, y).score_evaluations == 1
 
 
-def test_arguments_are_never_mutated(flow, x, y):
-    z = flow.encode(x, y).z
-    z_before, y_before = z.clone(), y.clone()
-    make_sampler("sequential+denoise", flow).sample(z, y, 1.0)
-    assert torch.equal(z, z_before)
-    assert torch.equal(y, y_before)
+@VARIANTS
+@pytest.mark.parametrize("scale", [0.0, 1.5])
+def test_the_published_loop_gives_the_same_images(make_flow, z, y, changes, scale):
+    flow = make_flow(**changes)
+    expected = make_sampler("sequential", flow).sample(z, y, scale).images
+    images = make_sampler("published-loop", flow).sample(z, y, scale).images
+    torch.testing.assert_close(images, expected, rtol=0, atol=1e-12)
+
+
+@EXACT
+def test_flops_are_those_that_pytorch_counts_while_it_samples(flow, z, y, name):
+    sampler = make_sampler(name, flow)
+    plain, guided = (count_flops(lambda w=w: sampler.sample(z[:1], y[:1], w)) for w in (0.0, 1.5))
+    spec, steps = flow.spec, flow.spec.blocks * (flow.spec.n_tokens - 1)
+    # Both passes of sequential-static share the embedding of a token, which the formula counts twice.
+    shared = steps * 2 * spec.token_dim * spec.width if name == "sequential-static" else 0
+    assert sampler.flops_per_image() == plain
+    assert sampler.flops_per_image(1.5) == guided + shared
+    denoised = make_sampler(f"{name}+denoise", flow)
+    assert denoised.flops_per_image() == count_flops(lambda: denoised.sample(z[:1], y[:1]))
+
+
+@pytest.mark.parametrize("name", ["jacobi", "gs-jacobi", "selective-jacobi"])
+def test_flops_of_iterative_inverses_depend_on_the_data(flow, name):
+    assert make_sampler(name, flow).flops_per_image() is None
+    assert make_sampler(f"{name}+denoise", flow).flops_per_image(1.0) is None
+
+
+@EXACT
+def test_arguments_are_never_mutated(flow, z, y, name):
+    sampler = make_sampler(f"{name}+denoise", flow)
+    for size in (1, 5):  # of one image a transposed tensor is contiguous already
+        noise, labels = z[:size].clone(), y[:size].clone()
+        sampler.sample(noise, labels, 1.5)
+        assert torch.equal(noise, z[:size])
+        assert torch.equal(labels, y[:size])
 
 
 @pytest.mark.parametrize("name", ["sequential", "sequential+denoise"])
@@ -121,12 +159,9 @@ def test_denoising_under_no_grad_leaves_no_graph(flow, x, y):
 
 
 @pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        ({"guide": "c"}, "guide is 'c'"),
-        ({"attention_temperature": 0.0}, "attention_temperature"),
-    ],
+    ("options", "option"),
+    [({"guide": "c"}, "guide"), ({"attention_temperature": 0.0}, "attention_temperature")],
 )
-def test_a_bad_option_is_told_when_the_sampler_is_made(flow, options, reason):
-    with pytest.raises(ValueError, match=reason):
+def test_a_bad_option_is_told_when_the_sampler_is_made(flow, options, option):
+    with pytest.raises(UserError, match=f"option '{option}'"):
         make_sampler("sequential", flow, **options)

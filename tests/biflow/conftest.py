@@ -6,9 +6,7 @@ import torch
 from baselines import TarFlow, TarFlowSpec
 from biflow import ReverseModel, ReverseSpec
 from biflow.objectives import trajectory
-from tests.biflow.guided import W_MAX
-
-SIZES = {"channels": 1, "image_size": 6, "patch_size": 2, "width": 16, "blocks": 3, "n_classes": 4}
+from tests.biflow.toy import SIZES, W_MAX, quarters
 
 
 @pytest.fixture
@@ -26,7 +24,7 @@ def build_model():
 
     def build(**changes):
         torch.manual_seed(1)
-        model = ReverseModel(ReverseSpec(**SIZES | {"layers_per_group": 1, "head_dim": 8} | changes)).double()
+        model = ReverseModel(ReverseSpec(**SIZES | {"layers_per_stage": 1, "head_dim": 8} | changes)).double()
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.2)
         if model.spec.normalisation != "none":
@@ -56,6 +54,11 @@ def path(flow, y):
     x = torch.randn(5, 1, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     noise = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(4))
     return trajectory(flow, x, x + 0.1 * noise, y)
+
+
+@pytest.fixture
+def images():
+    return quarters(64)
 
 
 @pytest.fixture(params=["added", "in-context", "extrapolated"])

@@ -1,26 +1,24 @@
-"""How class and guidance scale enter the groups of the reverse model."""
-
-import dataclasses
+"""How class and guidance scale enter the stages of the reverse model."""
 
 import pytest
 import torch
 
-from biflow import ReverseModel, load_reverse, save_reverse
+from biflow import ReverseModel
 from biflow.training import reverse_spec
-from tests.biflow.guided import GUIDED, W_MAX
+from tests.biflow.toy import CONFIG, GUIDED, changed
 
 
 @pytest.mark.parametrize("scaled", [True, False])
-def test_a_fresh_in_context_group_leaves_the_image_s_tokens_alone(flow, z, scaled):
-    config = dataclasses.replace(GUIDED, conditioning="in-context", guidance_max=W_MAX if scaled else 0.0)
-    model = ReverseModel(reverse_spec(config, flow, "biflow")).double()
+def test_a_fresh_in_context_stage_leaves_the_image_s_tokens_alone(flow, z, scaled):
+    config = changed(GUIDED if scaled else CONFIG, conditioning="in-context")
+    model = ReverseModel(reverse_spec(config, flow.spec)).double()
     w = torch.full((5,), 1.5, dtype=torch.float64) if scaled else None
     states = model.hidden_states(z, torch.tensor([0, 1, 2, 3, -1]), w)
     assert all(torch.equal(state, model.start(z)) for state in states)
 
 
 def test_a_fresh_guided_model_does_not_know_the_scale(flow, z):
-    model = ReverseModel(reverse_spec(GUIDED, flow, "biflow")).double()
+    model = ReverseModel(reverse_spec(GUIDED, flow.spec)).double()
     for w in (torch.zeros(5), torch.full((5,), 1.5)):
         states = model.hidden_states(z, None, w.double())
         assert torch.equal(states[-1], model.hidden_states(z, None)[-1])
@@ -29,32 +27,32 @@ def test_a_fresh_guided_model_does_not_know_the_scale(flow, z):
 def test_tokens_keep_their_own_place_beside_the_conditions(guided, z, y, w):
     order = torch.randperm(9, generator=torch.Generator().manual_seed(5))
     h, conditions = guided.start(z), (w, guided.scales[0](w))
-    group, cos, sin = guided.groups[0], guided.cos, guided.sin
-    expected = group(h, y, cos, sin, *conditions)
+    stage, cos, sin = guided.stages[0], guided.cos, guided.sin
+    expected = stage(h, y, cos, sin, *conditions)
     assert expected.shape == h.shape
-    torch.testing.assert_close(group(h[:, order], y, cos[order], sin[order], *conditions), expected[:, order])
-    assert not torch.allclose(group(h[:, order], y, cos, sin, *conditions), expected[:, order])
+    torch.testing.assert_close(stage(h[:, order], y, cos[order], sin[order], *conditions), expected[:, order])
+    assert not torch.allclose(stage(h[:, order], y, cos, sin, *conditions), expected[:, order])
 
 
 def fresh_extrapolated(flow):
-    """A model whose layers are the identity still: a group adds the class's embedding and no more."""
-    config = dataclasses.replace(GUIDED, conditioning="extrapolated")
-    return ReverseModel(reverse_spec(config, flow, "biflow")).double()
+    """A model whose layers are the identity still: a stage adds the class's embedding and no more."""
+    config = changed(GUIDED, conditioning="extrapolated")
+    return ReverseModel(reverse_spec(config, flow.spec)).double()
 
 
-def test_extrapolated_classes_guide_groups_that_are_linear_in_them_exactly(flow, z, y, w):
+def test_extrapolated_classes_guide_stages_that_are_linear_in_them_exactly(flow, z, y, w):
     model = fresh_extrapolated(flow)
     h, wide = model.start(z), w[:, None, None]
-    guided = (1 + wide) * model.run_group(0, h, y) - wide * model.run_group(0, h, None)
-    torch.testing.assert_close(model.run_group(0, h, y, w), guided, rtol=0, atol=1e-14)
-    assert not torch.allclose(guided, model.run_group(0, h, y))
+    guided = (1 + wide) * model.run_stage(0, h, y) - wide * model.run_stage(0, h, None)
+    torch.testing.assert_close(model.run_stage(0, h, y, w), guided, rtol=0, atol=1e-14)
+    assert not torch.allclose(guided, model.run_stage(0, h, y))
 
 
 def test_images_with_a_class_leave_the_extrapolated_embedding_of_no_class_alone(flow, z, w):
     model = fresh_extrapolated(flow)
     y = torch.tensor([0, 3, 1, 2, 1])
-    model.run_group(0, model.start(z), y, w).sum().backward()
-    gradient = model.groups[0].classes.weight.grad
+    model.run_stage(0, model.start(z), y, w).sum().backward()
+    gradient = model.stages[0].classes.weight.grad
     assert gradient[4].eq(0).all()
     assert gradient[:4].ne(0).all()
 
@@ -69,25 +67,17 @@ def test_class_and_scale_matter_in_any_conditioning(guided, z, y, w):
         assert not torch.allclose(other_scale[i], base[i])
 
 
-def test_in_context_conditions_are_tokens_of_the_group(build_model, z, y):
+def test_in_context_conditions_are_tokens_of_the_stage(build_model, z, y):
     model = build_model(conditioning="in-context")
-    group = model.groups[0]
-    token = group.classes(torch.where(y < 0, 4, y))[:, None]
+    stage = model.stages[0]
+    token = stage.classes(torch.where(y < 0, 4, y))[:, None]
     h = torch.cat([token, model.start(z)], dim=1)
     cos = torch.cat([torch.ones(1, 4, dtype=torch.float64), model.cos])
     sin = torch.cat([torch.zeros(1, 4, dtype=torch.float64), model.sin])
-    expected = group.layers[0](h, cos, sin)[:, 1:]
-    torch.testing.assert_close(model.run_group(0, model.start(z), y), expected)
+    expected = stage.layers[0](h, cos, sin)[:, 1:]
+    torch.testing.assert_close(model.run_stage(0, model.start(z), y), expected)
 
 
 def test_a_plain_model_takes_no_scale(model, z, y, w):
     with pytest.raises(ValueError, match="takes no guidance scale"):
         model(z, y, w)
-
-
-def test_a_guided_checkpoint_holds_its_architecture(guided, tmp_path, z, y, w):
-    model, path = guided.float(), tmp_path / "guided.safetensors"
-    save_reverse(path, model)
-    loaded, _ = load_reverse(path)
-    assert loaded.spec == model.spec
-    assert torch.equal(loaded(z.float(), y, w.float()), model(z.float(), y, w.float()))

@@ -182,7 +182,7 @@ def test_arguments_stay_as_they_are(flow, sampler, images, hidden, y, noise):
         (torch.zeros(6, 6), r"is torch\.float32; make it bool"),
         (torch.zeros(5, 6, 6, dtype=torch.bool), r"shape \(5, 6, 6\); it must be \(6, 6\) or \(5, 1, 6, 6\)"),
         (torch.zeros(1, 1, 6, 6, dtype=torch.bool), r"shape \(1, 1, 6, 6\)"),
-        (torch.ones(6, 6, dtype=torch.bool), "leaves no token .* of image 0 wholly known"),
+        (torch.ones(6, 6, dtype=torch.bool), "leaves no token .* of image 0 completely known"),
         (torch.eye(6, dtype=torch.bool).roll(1, 1) | torch.eye(6, dtype=torch.bool), None),
     ],
     ids=["dtype", "no channel", "batch", "everything", "something of some tokens"],
@@ -198,7 +198,7 @@ def test_bad_masks_are_refused_in_one_sentence(flow, images, y, noise, mask, sen
 def test_a_mask_that_touches_every_token_of_one_image_is_refused(flow, images, y, noise):
     hidden = torch.zeros(5, 1, 6, 6, dtype=torch.bool)
     hidden[3, :, ::2, ::2] = True
-    with pytest.raises(UserError, match=r"no token \(2x2 pixels\) of image 3 wholly known"):
+    with pytest.raises(UserError, match=r"no token \(2x2 pixels\) of image 3 completely known"):
         inpaint(flow, Spy(), images, hidden, y, noise)
 
 

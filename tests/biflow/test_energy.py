@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
@@ -10,15 +9,11 @@ from biflow import ReverseModel
 from biflow.energy import energy_distance, labelled, prior_energy
 from biflow.perceptual.features import FeatureDistance
 from biflow.training import calibrate, reverse_loss, reverse_spec
-from nfbench.config import ReverseConfig, TrainingConfig
-from nfbench.data.datasets import Dataset
-from nfbench.train.batches import ResidentBatches
-from nfbench.train.loop import Phases, Trainer
+from nfbench.train.trainer import Phases
+from tests.biflow.toy import CONFIG as PLAIN
+from tests.biflow.toy import TRAINING, changed, train
 
-TRAINING = TrainingConfig(
-    steps=50, batch_size=16, optimizer="adamw", learning_rate=3e-3, warmup_steps=5, ema=0.0
-)
-CONFIG = ReverseConfig(16, 1, TRAINING, head_dim=8, energy={"pixels": 5.0}, energy_from=0.5)
+CONFIG = changed(PLAIN, energy={"classifier": 5.0}, energy_start=0.5)
 
 
 def normal(n, features, seed):
@@ -44,17 +39,6 @@ class _Call(torch.nn.Module):
 
     def forward(self, x):
         return self.function(x)
-
-
-@pytest.fixture
-def images():
-    """Return 64 images of four classes, one bright quarter each."""
-    pixels = np.random.default_rng(0).integers(0, 60, (64, 1, 6, 6), dtype=np.uint8)
-    labels = np.arange(64, dtype=np.int64) % 4
-    for image, label in zip(pixels, labels, strict=True):
-        row, column = 3 * (label // 2), 3 * (label % 2)
-        image[0, row : row + 3, column : column + 3] += 180
-    return Dataset("toy", pixels, labels, tuple("abcd"))
 
 
 def test_a_known_pair_of_sets_has_a_known_distance():
@@ -121,11 +105,11 @@ def test_images_from_the_prior_are_of_the_generator_s_noise_and_the_batch_s_labe
 
 
 def test_it_comes_in_when_it_is_told_to(flow, images, pixels):
-    loss = reverse_loss("biflow", flow.float(), CONFIG, {"pixels": pixels})
+    loss = reverse_loss(flow.float(), CONFIG, {"classifier": pixels})
     assert isinstance(loss, Phases)
     assert [loss.at(step) is loss.late for step in (0, 24, 25, 49)] == [False, False, True, True]
     torch.manual_seed(0)
-    model = ReverseModel(reverse_spec(CONFIG, flow, "biflow"))
+    model = ReverseModel(reverse_spec(CONFIG, flow.spec))
     pixel_values, labels = torch.from_numpy(images.images[:8]), torch.from_numpy(images.labels[:8])
     parts = loss.early, loss.late
     early, late = (part(model, pixel_values, labels, torch.Generator().manual_seed(3)) for part in parts)
@@ -139,22 +123,13 @@ def test_a_training_with_it_brings_images_from_the_prior_nearer(flow, images, pi
 
     def distance_after(config):
         torch.manual_seed(0)
-        model = ReverseModel(reverse_spec(config, flow, "biflow"))
+        model = ReverseModel(reverse_spec(config, flow.spec))
         calibrate(model, flow, images, seed=0)
-        trained = Trainer(
-            model,
-            reverse_loss("biflow", flow, config, {"pixels": pixels}),
-            ResidentBatches(images, 16, 0, torch.device("cpu")),
-            TRAINING,
-            seed=0,
-            device=torch.device("cpu"),
-            report=lambda line: None,
-        ).run()
+        trained = train(model, reverse_loss(flow, config, {"classifier": pixels}), images, TRAINING)
         z = torch.randn(len(y), 9, 4, generator=torch.Generator().manual_seed(11))
         with torch.no_grad():
             drawn = trained.model.to_images(trained.model(z, y))
         points = (labelled(pixels.features(x), y, 4) for x in (drawn, clean))
         return energy_distance(*points).item()
 
-    without = ReverseConfig(16, 1, TRAINING, head_dim=8)
-    assert distance_after(CONFIG) < 0.9 * distance_after(without)
+    assert distance_after(CONFIG) < 0.9 * distance_after(PLAIN)

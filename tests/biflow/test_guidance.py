@@ -8,13 +8,13 @@ import torch
 from baselines import make_sampler
 from baselines.tarflow.training import add_noise, drop_labels
 from biflow import OneStep
-from biflow.guidance import draw_scales, guided_reversal, reverse_in_two_evaluations
-from biflow.methods import METHODS
-from biflow.objectives import hidden_alignment, mse, trajectory
+from biflow.guidance import draw_scales, guided_reverse, reverse_in_two_evaluations
+from biflow.objectives import OBJECTIVES, hidden_alignment, mse, trajectory
 from biflow.training import reverse_loss, reverse_spec
+from nfbench import registry
 from nfbench.errors import UserError
 from nfbench.sample.sample_set import draw
-from tests.biflow.guided import GUIDED, W_MAX
+from tests.biflow.toy import CONFIG, GUIDED, W_MAX, changed
 
 
 def losses_and_gradients(model, *losses):
@@ -52,24 +52,24 @@ def test_the_unguided_combination_reconstructs_the_guided_state(guided, z, y, w)
     seen = []
     for head in (*guided.heads, guided.out):
         head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    guided_reversal(guided, z, y, w)
+    guided_reverse(guided, z, y, w)
     states, wide = guided.hidden_states(z, y, w), w[:, None, None]
     assert len(seen) == len(states) == 4
     before = guided.start(z)
     for u, h, i in zip(seen, states, range(4), strict=True):
-        unconditional = guided.run_group(i, before, None)
+        unconditional = guided.run_stage(i, before, None)
         torch.testing.assert_close((1 + wide) * u - wide * unconditional, h, rtol=0, atol=1e-12)
         before = h
 
 
-def test_without_denoising_the_last_group_is_guided_as_the_others(build_model, z, y, w):
+def test_without_denoising_the_last_stage_is_guided_as_the_others(build_model, z, y, w):
     model = build_model(guidance_max=W_MAX, denoising="none")
-    reversal = guided_reversal(model, z, y, w)
+    result = guided_reverse(model, z, y, w)
     *_, before, last = model.hidden_states(z, y, w)
     wide = w[:, None, None]
-    unguided = (last + wide * model.run_group(2, before, None)) / (1 + wide)
-    torch.testing.assert_close(reversal.x, model.out(unguided))
-    assert len(reversal.states) == len(model.heads) == 2
+    unguided = (last + wide * model.run_stage(2, before, None)) / (1 + wide)
+    torch.testing.assert_close(result.x, model.out(unguided))
+    assert len(result.states) == len(model.heads) == 2
 
 
 def test_no_gradient_flows_through_the_unconditional_branch(guided, path, y, w):
@@ -78,8 +78,8 @@ def test_no_gradient_flows_through_the_unconditional_branch(guided, path, y, w):
         units = [*model.state_units(), 1.0]
         heads = [*model.heads, model.out]
         for i, target in enumerate([*path.states, path.clean]):
-            unconditional = model.run_group(i, h, None).detach()
-            h = model.run_group(i, h, y, w)
+            unconditional = model.run_stage(i, h, None).detach()
+            h = model.run_stage(i, h, y, w)
             total = total + mse(heads[i]((h + wide * unconditional) / (1 + wide)), target / units[i])
         return total
 
@@ -107,65 +107,43 @@ def test_mixed_precision_loses_no_gradient(guided, path, y, w):
         assert torch.nn.functional.cosine_similarity(full[name].flatten(), half[name].flatten(), dim=0) > 0.9
 
 
-def test_scales_are_uniform_up_to_the_largest_and_zero_without_a_label():
-    y = torch.arange(20_000) % 5 - 1
-    drawn = draw_scales(y, 3.0, torch.Generator().manual_seed(0))
-    assert drawn[y < 0].eq(0).all()
-    labelled = drawn[y >= 0]
-    assert labelled.min() >= 0
-    assert labelled.max() < 3.0
-    assert (
-        labelled.quantile(torch.tensor([0.25, 0.5, 0.75])).sub(torch.tensor([0.75, 1.5, 2.25])).abs().max()
-        < 0.05
-    )
-
-
-def test_with_a_share_the_other_images_go_without_guidance_and_the_share_s_scales_are_uniform():
+@pytest.mark.parametrize("probability", [1.0, 0.25])
+def test_scales_are_uniform_with_a_probability_and_zero_without_a_label(probability):
     y = torch.arange(40_000) % 5 - 1
-    drawn = draw_scales(y, 3.0, torch.Generator().manual_seed(0), share=0.25)
+    drawn = draw_scales(y, 3.0, torch.Generator().manual_seed(0), probability)
     assert drawn[y < 0].eq(0).all()
-    guided = drawn[drawn > 0]
-    assert len(guided) / (y >= 0).sum() == pytest.approx(0.25, abs=0.01)
-    assert guided.max() < 3.0
-    assert (
-        guided.quantile(torch.tensor([0.25, 0.5, 0.75])).sub(torch.tensor([0.75, 1.5, 2.25])).abs().max()
-        < 0.06
-    )
+    scales = drawn[drawn > 0]
+    assert len(scales) / (y >= 0).sum() == pytest.approx(probability, abs=0.01)
+    assert scales.max() < 3.0
+    quartiles = scales.quantile(torch.tensor([0.25, 0.5, 0.75]))
+    torch.testing.assert_close(quartiles, torch.tensor([0.75, 1.5, 2.25]), rtol=0, atol=0.06)
 
 
-@pytest.mark.parametrize("share", [1.0, 0.5])
+@pytest.mark.parametrize("probability", [1.0, 0.5])
 @pytest.mark.parametrize("guidance_max", [0.0, W_MAX])
 def test_the_training_loss_draws_scales_after_all_that_it_drew_without(
-    build_model, flow, guidance_max, share
+    build_model, flow, guidance_max, probability
 ):
     model, flow = build_model(guidance_max=guidance_max).float(), flow.float()
     images = torch.randint(
         0, 256, (5, 1, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
     labels = torch.tensor([0, 1, 2, 3, 0])
-    config = dataclasses.replace(GUIDED, guidance_max=guidance_max, guidance_share=share, label_drop=0.5)
-    loss = reverse_loss("biflow", flow, config)(model, images, labels, torch.Generator().manual_seed(7))
+    guidance = {"guidance_max": guidance_max, "guidance_prob": probability} if guidance_max else {}
+    config = changed(CONFIG, class_dropout_prob=0.5, **guidance)
+    loss = reverse_loss(flow, config)(model, images, labels, torch.Generator().manual_seed(7))
     generator = torch.Generator().manual_seed(7)
     x, noisy = add_noise(images, flow.spec.sigma, generator)
     y = drop_labels(labels, 0.5, generator)
     assert 0 < (y < 0).sum() < 5
-    w = draw_scales(y, guidance_max, generator, share) if guidance_max else None
+    w = draw_scales(y, guidance_max, generator, probability) if guidance_max else None
     assert torch.equal(loss, hidden_alignment(model, trajectory(flow, x, noisy, y), y, w=w))
 
 
-@pytest.mark.parametrize("method", ["biflow-naive", "biflow-hidden"])
-def test_training_time_guidance_of_another_method_is_refused(flow, method):
-    for build in (lambda: reverse_spec(GUIDED, flow, method), lambda: reverse_loss(method, flow, GUIDED)):
-        with pytest.raises(UserError, match="training-time guidance is defined for hidden alignment"):
-            build()
-
-
-def test_guidance_needs_dropped_labels_and_classes(flow, build_model):
-    with pytest.raises(UserError, match="set the 'label_drop' of biflow above 0"):
-        reverse_spec(dataclasses.replace(GUIDED, label_drop=0.0), flow, "biflow")
+def test_guidance_needs_classes(flow, build_model):
     flow.spec = dataclasses.replace(flow.spec, n_classes=None)
     with pytest.raises(UserError, match="no classes to guide by"):
-        reverse_spec(GUIDED, flow, "biflow")
+        reverse_spec(GUIDED, flow.spec)
     with pytest.raises(ValueError, match="guidance_max is 1.0; .* needs classes"):
         build_model(n_classes=None, guidance_max=1.0)
 
@@ -180,14 +158,14 @@ def test_one_evaluation_is_told_the_scale_but_not_for_images_without_class(guide
     assert out.nfe == 1
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_two_evaluations_combine_every_group(build_model, z, y, method):
-    model = build_model(projection=METHODS[method].projection)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_two_evaluations_combine_every_stage(build_model, z, y, objective):
+    model = build_model(projection=OBJECTIVES[objective].projection)
     h, w = model.start(z), 1.5
     for i in range(4):
-        guided = (1 + w) * model.run_group(i, h, y) - w * model.run_group(i, h, None)
-        h = model.go_on(i, guided)[0]
-    sampler = make_sampler(method, model, evaluations=2)
+        guided = (1 + w) * model.run_stage(i, h, y) - w * model.run_stage(i, h, None)
+        h = model.next_hidden(i, guided)[0]
+    sampler = make_sampler(registry.OBJECTIVES[objective], model, evaluations=2)
     out = sampler.sample(z, y, guidance=w)
     torch.testing.assert_close(out.images, model.to_images(model.out(h)))
     assert (out.nfe, sampler.settings) == (2, {"evaluations": 2})

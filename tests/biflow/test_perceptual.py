@@ -1,22 +1,18 @@
 """Perceptual distances: what each is of, what it trains, and what a loss with it has seen."""
 
-import numpy as np
 import pytest
 import torch
 
 from biflow import ReverseModel
 from biflow.objectives import Terms, hidden_alignment
-from biflow.perceptual import PERCEPTUAL, load_perceptual, seen_spaces
-from biflow.perceptual.classifier import classifier_distance
+from biflow.perceptual import PERCEPTUAL, feature_spaces_in_loss, load_perceptual
 from biflow.perceptual.features import FeatureDistance, Inputs
+from biflow.perceptual.networks import classifier_distance
 from biflow.training import held_out_path, reverse_loss, reverse_spec
-from nfbench.config import ReverseConfig, TrainingConfig
-from nfbench.data.datasets import Dataset
 from nfbench.errors import UserError
-from nfbench.measure.classifier import ClassifierSpec, DomainClassifier, save_classifier
-from nfbench.measure.features import EfficientNetExtractor, spaces
-from nfbench.train.batches import ResidentBatches
-from nfbench.train.loop import Trainer
+from nfbench.measure.quality.classifier import ClassifierSpec, DomainClassifier, save_classifier
+from nfbench.measure.quality.features import EfficientNetExtractor, spaces
+from tests.biflow.toy import CONFIG, changed, quarters, train
 
 
 class Stages(torch.nn.Module):
@@ -179,14 +175,14 @@ def test_a_name_that_does_not_exist_is_told_with_the_nearest():
     with pytest.raises(UserError, match="no perceptual distance 'efnet'; did you mean 'effnet'"):
         load_perceptual(["efnet"])
     with pytest.raises(UserError, match="no perceptual distance 'mse'; known: effnet"):
-        seen_spaces(["mse"])
+        feature_spaces_in_loss(["mse"])
 
 
 def test_a_loss_has_seen_the_spaces_of_its_distances():
-    assert seen_spaces([]) == seen_spaces(["lpips-vgg", "convnext-v2"]) == []
-    assert seen_spaces(PERCEPTUAL) == ["classifier", "effnet"]
-    assert seen_spaces({"effnet": 0.1}) == ["effnet"]
-    assert all(set(entry.seen) <= set(spaces()) for entry in PERCEPTUAL.values())
+    assert feature_spaces_in_loss([]) == feature_spaces_in_loss(["lpips-vgg", "convnext-v2"]) == []
+    assert feature_spaces_in_loss(PERCEPTUAL) == ["classifier", "effnet"]
+    assert feature_spaces_in_loss({"effnet": 0.1}) == ["effnet"]
+    assert all(set(entry.spaces) <= set(spaces()) for entry in PERCEPTUAL.values())
 
 
 def test_a_classifier_that_is_not_there_is_told(tmp_path):
@@ -197,42 +193,25 @@ def test_a_classifier_that_is_not_there_is_told(tmp_path):
 
 
 def test_a_training_with_the_classifier_s_distance_lowers_it_on_held_out_images(flow, classifier):
-    training = TrainingConfig(
-        steps=40, batch_size=16, optimizer="adamw", learning_rate=3e-3, warmup_steps=5, ema=0.0
-    )
-    config = ReverseConfig(16, 1, training, head_dim=8, perceptual={"classifier": 0.4})
-    pixels = np.random.default_rng(0).integers(0, 60, (96, 1, 6, 6), dtype=np.uint8)
-    labels = np.arange(96, dtype=np.int64) % 4
-    for image, label in zip(pixels, labels, strict=True):
-        image[0, 3 * (label // 2) :, 3 * (label % 2) :] += 180
-    train, held_out = (
-        Dataset("toy", pixels[part], labels[part], tuple("abcd")) for part in np.split(np.arange(96), [64])
-    )
+    config = changed(CONFIG, objective="naive", perceptual={"classifier": 0.4}, training={"steps": 40})
+    data = quarters(96)
+    training, held_out = data.subset(range(64)), data.subset(range(64, 96))
     flow, distance = flow.float(), classifier_distance(classifier)
     path, y = held_out_path(flow, held_out, range(32))
     torch.manual_seed(0)
-    model = ReverseModel(reverse_spec(config, flow, "biflow-naive"))
+    model = ReverseModel(reverse_spec(config, flow.spec))
 
     def held_out_distance(model):
         return distance(model.to_images(model(path.z, y)), model.to_images(path.clean)).mean().item()
 
     before = held_out_distance(model)
     weights = [p.clone() for p in distance.parameters()]
-    trained = Trainer(
-        model,
-        reverse_loss("biflow-naive", flow, config, {"classifier": distance}),
-        ResidentBatches(train, 16, 0, torch.device("cpu")),
-        training,
-        seed=0,
-        device=torch.device("cpu"),
-        report=lambda line: None,
-    ).run()
+    loss = reverse_loss(flow, config, {"classifier": distance})
+    trained = train(model, loss, training, config.training)
     assert held_out_distance(trained.model.eval()) < 0.8 * before
     assert all(torch.equal(a, b) for a, b in zip(weights, distance.parameters(), strict=True))
 
 
 def test_a_loss_without_the_distances_that_its_config_names_is_not_built(flow):
-    training = TrainingConfig(steps=1, batch_size=1, optimizer="adamw", learning_rate=1e-3)
-    config = ReverseConfig(16, 1, training, perceptual={"effnet": 0.1})
     with pytest.raises(ValueError, match=r"needs the perceptual distances \['effnet'\]"):
-        reverse_loss("biflow", flow, config)
+        reverse_loss(flow, changed(CONFIG, perceptual={"effnet": 0.1}))

@@ -11,9 +11,8 @@ from torch_fidelity import sample_similarity_lpips
 from torchvision.models import VGG16_Weights, vgg
 
 from biflow.perceptual import load_perceptual
-from biflow.perceptual.convnext import URL, convnext_distance, load
-from biflow.perceptual.lpips import lpips
-from biflow.perceptual.weights import checkpoint_folder
+from biflow.perceptual.networks import CONVNEXT_URL as URL
+from biflow.perceptual.networks import convnext, convnext_distance, lpips_distance
 from nfbench.errors import UserError
 
 CHANNELS = (64, 128, 256, 512, 512)
@@ -28,7 +27,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     folder = tmp_path / "hub/checkpoints"
     folder.mkdir(parents=True)
-    assert checkpoint_folder() == folder
     return folder
 
 
@@ -64,7 +62,7 @@ def test_lpips_is_torch_fidelity_s(monkeypatch, convolutions, linear, pair):
         lambda: SimpleNamespace(features=convolutions),
     )
     theirs = sample_similarity_lpips.SampleSimilarityLPIPS("lpips-vgg16")
-    ours = lpips(convolutions, [weight.flatten() for weight in linear.values()])
+    ours = lpips_distance(convolutions, [weight.flatten() for weight in linear.values()])
     expected = theirs(*((images + 1) * 127.5 for images in pair)).flatten()
     assert (expected > 0).all()
     torch.testing.assert_close(ours(*pair), expected, rtol=1e-4, atol=1e-6)
@@ -75,7 +73,7 @@ def test_lpips_reads_the_published_files(folder, convolutions, linear, pair):
     torch.save(published | {"classifier.0.bias": torch.zeros(4096)}, folder / VGG_FILE)
     torch.save(linear, folder / LPIPS_FILE)
     loaded = load_perceptual(["lpips-vgg"])["lpips-vgg"]
-    ours = lpips(convolutions, [weight.flatten() for weight in linear.values()])
+    ours = lpips_distance(convolutions, [weight.flatten() for weight in linear.values()])
     assert torch.equal(loaded(*pair), ours(*pair))
     torch.save({"features.0.weight": torch.zeros(1)}, folder / VGG_FILE)
     with pytest.raises(UserError, match=f"{VGG_FILE} holds other weights"):
@@ -86,7 +84,7 @@ def test_lpips_reads_the_published_files(folder, convolutions, linear, pair):
 
 
 def test_small_grey_images_are_enlarged_for_lpips(convolutions, linear):
-    distance = lpips(convolutions, [weight.flatten() for weight in linear.values()])
+    distance = lpips_distance(convolutions, [weight.flatten() for weight in linear.values()])
     grey = torch.rand(2, 1, 14, 14, generator=torch.Generator().manual_seed(3)).requires_grad_(True)
     assert distance.network(distance.inputs(grey))[-1].shape == (2, 512, 4, 4)
     found = distance(grey, torch.zeros(2, 1, 14, 14))
@@ -172,12 +170,12 @@ def test_convnext_reads_the_published_layout(folder, pair):
     small = timm.create_model("convnextv2_atto").eval()
     path = folder / URL.rsplit("/", 1)[1]
     torch.save(published_layout(small.state_dict()), path)
-    loaded = load(architecture="convnextv2_atto")
+    loaded = convnext(architecture="convnextv2_atto")
     stages = loaded.network(loaded.inputs(pair[0]))
     assert [stage.shape[1] for stage in stages] == [40, 80, 160, 320]
     torch.testing.assert_close(stages[-1], small.stages(small.stem(loaded.inputs(pair[0]))))
     with pytest.raises(UserError, match="holds other weights"):
-        load(architecture="convnextv2_femto")
+        convnext(architecture="convnextv2_femto")
     path.write_bytes(b"no weights")
     with pytest.raises(UserError, match="is corrupt"):
-        load(architecture="convnextv2_atto")
+        convnext(architecture="convnextv2_atto")

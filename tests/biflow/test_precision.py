@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from biflow import OneStep
-from nfbench.device import autocast
 from nfbench.errors import UserError
+from nfbench.runtime import autocast
 
 CPU = torch.device("cpu")
 IMAGES = 0.2  # largest error of bfloat16 in images up to 3.3 with weights as large as these; measured, 0.03
@@ -27,7 +27,7 @@ def largest(one, other):
 
 def test_mixed_precision_keeps_the_residual_stream_and_the_heads_and_warns_of_nothing(single, z, y):
     seen = {}
-    layer = single.groups[0].layers[0]
+    layer = single.stages[0].layers[0]
     watched = {"layer": layer, "qkv": layer.attention.qkv, "key": layer.attention.key_norm, "out": single.out}
     for name, module in watched.items():
         module.register_forward_hook(lambda _, __, out, name=name: seen.update({name: out.dtype}))

@@ -2,43 +2,22 @@
 
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
 
-from baselines import FarmerStudent, samplers
+from baselines import FarmerStudent
 from baselines.farmer import state_errors
 from baselines.tarflow.denoise import denoise
 from biflow.objectives import mse, trajectory
 from biflow.recipes import RECIPES
 from biflow.reconstruction import reconstruct, reconstruction_errors
 from biflow.training import held_out_path
-from nfbench.config import ReverseConfig, StudentConfig, TrainingConfig
-from nfbench.data.datasets import Dataset
+from nfbench import registry
 from nfbench.errors import UserError
-from nfbench.sample.contestant import contestant
-from nfbench.sample.sampler import entry
-from nfbench.train.batches import ResidentBatches
-from nfbench.train.loop import Trainer
+from nfbench.train.checkpoint import read_meta
+from tests.biflow.toy import CONFIG, FARMER, changed, train
 
-TRAINING = TrainingConfig(
-    steps=40, batch_size=16, optimizer="adamw", learning_rate=3e-3, warmup_steps=5, ema=0.0, evaluate_every=20
-)
-CONFIGS = {
-    ReverseConfig: ReverseConfig(width=16, layers_per_group=1, training=TRAINING, head_dim=8),
-    StudentConfig: StudentConfig(training=TRAINING),
-}
-
-
-@pytest.fixture
-def images():
-    """Return 64 images of four classes, one bright quarter each."""
-    pixels = np.random.default_rng(0).integers(0, 60, (64, 1, 6, 6), dtype=np.uint8)
-    labels = np.arange(64, dtype=np.int64) % 4
-    for image, label in zip(pixels, labels, strict=True):
-        row, column = 3 * (label // 2), 3 * (label % 2)
-        image[0, row : row + 3, column : column + 3] += 180
-    return Dataset("toy", pixels, labels, ("a", "b", "c", "d"))
+TRAINING = {"steps": 40, "evaluate_every": 20}
 
 
 @pytest.fixture
@@ -50,8 +29,8 @@ def strong_flow(flow):
     return flow.float()
 
 
-def test_there_is_a_recipe_for_every_learned_sampler():
-    assert set(RECIPES) == {contestant(name).method for name in samplers() if entry(name).learned}
+def test_there_is_a_recipe_for_every_objective():
+    assert set(RECIPES) == set(registry.OBJECTIVES)
 
 
 @pytest.mark.parametrize("normalisation", ["state", "token", "none"])
@@ -59,22 +38,14 @@ def test_a_short_training_lowers_the_student_s_errors_and_leaves_the_flow_alone(
     strong_flow, images, normalisation
 ):
     recipe, flow = RECIPES["farmer"], strong_flow
-    config = StudentConfig(training=TRAINING, normalisation=normalisation)
+    config = changed(FARMER, training=TRAINING, normalisation=normalisation)
     before = {name: value.clone() for name, value in flow.state_dict().items()}
     student = recipe.make(config, flow, images, seed=0)
     path, y = held_out_path(flow, images, range(64))
     with torch.no_grad():
         first_errors = state_errors(student, student.states(path.z, y), path.states)
-    trained = Trainer(
-        student,
-        recipe.loss(config, flow),
-        ResidentBatches(images, 16, 0, torch.device("cpu")),
-        TRAINING,
-        seed=0,
-        device=torch.device("cpu"),
-        evaluate=recipe.validation_measure(flow, images),
-        report=lambda line: None,
-    ).run()
+    evaluate = recipe.validation_measure(flow, images)
+    trained = train(student, recipe.loss(config, flow), images, config.training, evaluate)
     last = trained.curve[-1]
     assert sum(last[f"validation_alignment_mse_{i}"] for i in range(3)) < 0.5 * sum(first_errors).item()
     with torch.no_grad():
@@ -89,8 +60,8 @@ def test_the_student_s_loss_is_the_sum_of_its_errors_on_its_own_states(strong_fl
     flow.spec = dataclasses.replace(flow.spec, sigma=0.0)  # leaves the loss no randomness but the labels
     x = torch.from_numpy(images.images[:5])
     labels = torch.from_numpy(images.labels[:5])
-    for label_drop, y in ((0.0, labels), (1.0, torch.full((5,), -1))):
-        config = StudentConfig(training=TRAINING, label_drop=label_drop)
+    for probability, y in ((0.0, labels), (1.0, torch.full((5,), -1))):
+        config = changed(FARMER, class_dropout_prob=probability)
         student = RECIPES["farmer"].make(config, flow, images, seed=0)
         found = RECIPES["farmer"].loss(config, flow)(student, x, labels, torch.Generator().manual_seed(0))
         path = trajectory(flow, x / 127.5 - 1, x / 127.5 - 1, y)
@@ -108,7 +79,7 @@ def test_a_student_s_units_are_the_rms_of_the_flow_s_states(strong_flow, images)
     flow.spec = dataclasses.replace(flow.spec, sigma=0.0)
     path, _ = held_out_path(flow, images, range(64))
     rms = {
-        name: RECIPES["farmer"].make(StudentConfig(TRAINING, normalisation=name), flow, images, 0).target_rms
+        name: RECIPES["farmer"].make(changed(FARMER, normalisation=name), flow, images, 0).target_rms
         for name in ("state", "token", "none")
     }
     for i, state in enumerate(path.states):
@@ -117,21 +88,24 @@ def test_a_student_s_units_are_the_rms_of_the_flow_s_states(strong_flow, images)
     assert torch.equal(rms["none"], torch.ones(3))
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_what_a_recipe_makes_it_keeps_and_reads_back(strong_flow, images, tmp_path, name):
-    recipe, flow = RECIPES[name], strong_flow
-    model = recipe.make(CONFIGS[recipe.config], flow, images, seed=0).eval()
-    again = recipe.make(CONFIGS[recipe.config], flow, images, seed=0)
+@pytest.mark.parametrize("objective", RECIPES)
+def test_what_a_recipe_makes_it_keeps_and_reads_back(strong_flow, images, tmp_path, objective):
+    recipe, flow, file = RECIPES[objective], strong_flow, tmp_path / "model.safetensors"
+    config = FARMER if objective == "farmer" else changed(CONFIG, objective=objective)
+    model = recipe.make(config, flow, images, seed=0).eval()
+    again = recipe.make(config, flow, images, seed=0)
+    early = {name: value + 1 for name, value in model.state_dict().items()}
     path, y = held_out_path(flow, images, range(5))
-    recipe.save(tmp_path / "model.safetensors", model, {"training": {"seconds": 1.0}})
-    loaded, meta = recipe.load(tmp_path / "model.safetensors")
-    assert meta["training"]["seconds"] == 1.0
+    recipe.save(file, model, {"training": {"seconds": 1.0}}, {20: early})
+    loaded = recipe.load(file)
+    assert read_meta(file)["training"]["seconds"] == 1.0
     assert torch.equal(loaded(path.z, y), model(path.z, y))
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
-    assert len(loaded.way_back(path.z, y)) == 4  # clean, x_0, x_1, x_2
-    other = RECIPES["biflow" if isinstance(model, FarmerStudent) else "farmer"]
+    assert all(torch.equal(a, early[name]) for name, a in recipe.load(file, step=20).state_dict().items())
+    assert len(loaded.decode_trajectory(path.z, y)) == 4  # clean, x_0, x_1, x_2
+    other = RECIPES["alignment" if objective == "farmer" else "farmer"]
     with pytest.raises(UserError, match="holds a model of kind"):
-        other.load(tmp_path / "model.safetensors")
+        other.load(file)
 
 
 def per_image(a, b):

@@ -1,12 +1,12 @@
-"""Files that are either whole or absent, and jobs that fail with a sentence."""
+"""Files that are either whole or absent, and scripts that fail with a sentence."""
 
 import math
 
 import pytest
 
 from nfbench.errors import UserError
-from nfbench.files import atomic_path, read_json, write_json
-from nfbench.job import job
+from nfbench.files import atomic_path, finite_or_none, read_json, sha256_file, write_json
+from nfbench.script import progress, script
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path):
@@ -46,7 +46,7 @@ def test_a_user_s_mistake_is_one_sentence_on_terminal_and_in_the_log(tmp_path, c
     log = tmp_path / "logs" / "rule.log"
 
     def body():
-        with job(log) as report:
+        with script(log) as report:
             report("at work")
             raise UserError("The file x is missing; make it.")
 
@@ -61,6 +61,31 @@ def test_a_user_s_mistake_is_one_sentence_on_terminal_and_in_the_log(tmp_path, c
 
 def test_a_defect_keeps_its_traceback(tmp_path):
     log = tmp_path / "rule.log"
-    with pytest.raises(SystemExit), job(log):
+    with pytest.raises(SystemExit), script(log):
         raise ZeroDivisionError("one over nought")
     assert "ZeroDivisionError: one over nought" in log.read_text()
+
+
+def test_the_given_threads_are_torch_s(tmp_path):
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        with script(tmp_path / "rule.log", 1):
+            assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_progress_says_how_far_and_how_long(monkeypatch):
+    monkeypatch.setattr("nfbench.script.time.monotonic", lambda: 12.0)
+    assert progress(20, 60, started=2.0) == "20/60 images  2 images/s  20 s left"
+
+
+def test_the_hash_of_a_file_is_of_its_bytes(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc")
+    assert sha256_file(tmp_path / "x").startswith("ba7816bf8f01cfea")
+
+
+def test_what_is_not_finite_is_none():
+    assert [finite_or_none(value) for value in (1.5, math.nan, math.inf)] == [1.5, None, None]

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines import TarFlow
+from baselines.tarflow.model import TarFlow
 from nfbench.data.datasets import Dataset
 from nfbench.data.pixels import to_float
 from nfbench.data.tokens import images_to_tokens
-from nfbench.device import autocast
+from nfbench.runtime import autocast
 
 LABEL_DROP = 0.1
 

@@ -6,115 +6,92 @@ import yaml
 from tests.workflow.runner import TINY, rules_to_run, snakemake
 
 
-def test_nothing_of_the_default_experiment_leaks_into_another(tmp_path):
-    values = yaml.safe_load(TINY.read_text())
-    del values["speed"]["max_seconds"]  # the default's own value must not take its place
-    config = tmp_path / "tiny.yaml"
-    config.write_text(yaml.safe_dump(values))
-    done = snakemake(tmp_path, "-n", config=config)
-    assert done.returncode == 0
-    assert "results/fashion14" not in done.stdout + done.stderr
-    default = snakemake(tmp_path, "-n", config=None)
-    assert default.returncode == 0
-    assert "results/fashion14/" in default.stdout + default.stderr
-    assert "results/tiny" not in default.stdout + default.stderr
+@pytest.fixture
+def changed(tmp_path):
+    """Return a function that writes tiny.yaml with some keys replaced, and returns its path."""
+
+    def write(**changes):
+        config = tmp_path / "tiny.yaml"
+        config.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | changes))
+        return config
+
+    return write
+
+
+def refusal(done):
+    """Return the one sentence with which a run was refused."""
+    assert done.returncode != 0
+    errors = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return errors[0]
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("changes", "sentence"),
     [
         ({"sedes": [0]}, "unknown key 'sedes'; did you mean 'seeds'?"),
-        ({"reverse": {}}, "sampler 'biflow' needs the section 'reverse.biflow'"),
+        ({"reverses": {}}, "sampler 'biflow' needs a learned reverse"),
+        ({"samplers": ["sequental"]}, "did you mean 'sequential'?"),
     ],
-    ids=["against the schema", "keys that do not fit"],
+    ids=["key", "reverse", "sampler"],
 )
-def test_a_bad_experiment_file_is_refused_in_one_sentence(tmp_path, change, sentence):
-    config = tmp_path / "tiny.yaml"
-    config.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | change))
-    done = snakemake(tmp_path, "-n", config=config)
-    assert done.returncode != 0
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
-    assert sentence in errors[0]
-    assert "Traceback" not in done.stderr
+def test_a_bad_experiment_file_is_refused_in_one_sentence(tmp_path, changed, changes, sentence):
+    assert sentence in refusal(snakemake(tmp_path, "-n", config=changed(**changes)))
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize("term", ["perceptual", "energy"])
-def test_only_a_loss_that_compares_its_features_waits_for_the_classifier(tmp_path, term):
-    target = "results/tiny/reverse/biflow/seed0.safetensors"
-    without = snakemake(tmp_path, "-n", target)
-    values = yaml.safe_load(TINY.read_text())
-    values["reverse"]["biflow"][term] = {"classifier": 0.4, "effnet": 0.1}
-    config = tmp_path / "tiny.yaml"
-    config.write_text(yaml.safe_dump(values))
-    waiting = snakemake(tmp_path, "-n", target, config=config)
-    rules = [rules_to_run(done.stdout + done.stderr) for done in (without, waiting)]
-    assert rules == [
-        {"train_forward", "train_reverse"},
-        {"train_forward", "train_reverse", "train_classifier"},
-    ]
+def test_a_key_of_the_command_line_is_checked_like_one_of_the_file(tmp_path):
+    assert "'seeds' is 'many'" in refusal(snakemake(tmp_path, "-n", "--config", "seeds=many"))
 
 
-@pytest.mark.parametrize(
-    ("guidance_max", "options"),
-    [(2.0, {}), (0.0, {"biflow": {"evaluations": 2}})],
-    ids=["trained", "two evaluations"],
-)
-def test_guidance_of_a_learned_sampler_runs_with_a_figure_of_its_own(tmp_path, guidance_max, options):
-    values = yaml.safe_load(TINY.read_text())
-    values["sampling"] |= {"guidance": 2.0, "options": options}
-    values["reverse"]["biflow"] |= {"guidance_max": guidance_max}
-    values["guidance"] = {"scales": [0, 1], "n_samples": 50}
-    config = tmp_path / "tiny.yaml"
-    config.write_text(yaml.safe_dump(values))
-    done = snakemake(tmp_path, "-n", config=config)
+def test_two_config_files_are_refused(tmp_path, changed):
+    done = snakemake(tmp_path, "-n", "--configfile", str(TINY), str(changed()), config=None)
+    assert "two config files are given" in refusal(done)
+
+
+def test_seeds_and_nested_keys_are_taken_from_the_command_line(tmp_path):
+    nested = "flows={flow: {training: {steps: 61}}}"
+    done = snakemake(tmp_path, "-n", "results/tiny/measurements.csv", "--config", "seeds=[0,3]", nested)
     assert done.returncode == 0, done.stderr
     text = done.stdout + done.stderr
-    assert {"measure_guidance", "plot_guidance"} <= rules_to_run(text)
-    assert "results/tiny/measure/guidance/seed0.json" in text
+    assert "results/tiny/flows/flow/seed3.safetensors" in text
+    assert "results/tiny/flows/flow/seed0.safetensors" in text
 
 
-def test_seeds_are_taken_from_the_command_line(tmp_path):
-    target = "results/tiny/report/table1.csv"
-    done = snakemake(tmp_path, "-n", target, "--config", "seeds=[0,3]")
-    assert done.returncode == 0, done.stderr
-    text = done.stdout + done.stderr
-    assert "results/tiny/forward/seed3.safetensors" in text
-    assert "results/tiny/forward/seed0.safetensors" in text
-
-
-def test_table_1_joins_the_experiments_that_the_file_lists(tmp_path):
-    config = tmp_path / "tiny.yaml"
-    config.write_text(yaml.safe_dump(yaml.safe_load(TINY.read_text()) | {"experiments": ["tiny", "digits"]}))
-    done = snakemake(tmp_path, "-n", "results/table1.csv", config=config)
+def test_nothing_of_the_default_experiment_leaks_into_another(tmp_path):
+    done = snakemake(tmp_path, "-n")
     assert done.returncode == 0
-    text = done.stdout + done.stderr
-    joined = text[text.index("rule join_tables") :]
-    assert "input: results/tiny/report/table1.csv, results/digits/report/table1.csv" in joined
+    assert "results/fashion14" not in done.stdout + done.stderr
 
 
-def test_a_learned_reverse_with_noisy_images_is_compared_with_the_raw_inverse_and_denoised_by_its_flow(
-    tmp_path,
-):
-    values = yaml.safe_load(TINY.read_text())
-    values["reverse"] = {"farmer": {"training": values["reverse"]["biflow"]["training"]}}
-    values["sampling"]["samplers"] = ["jacobi", "farmer", "farmer+denoise"]
-    del values["budget"], values["guidance"]  # which compare clean images with the denoised inverse
-    config = tmp_path / "tiny.yaml"
-    config.write_text(yaml.safe_dump(values))
-    done = snakemake(tmp_path, "-n", config=config)
+@pytest.mark.parametrize("term", ["perceptual", "energy"])
+def test_only_a_loss_that_compares_its_features_waits_for_the_classifier(tmp_path, changed, term):
+    target = "results/tiny/reverses/biflow/seed0.safetensors"
+    reverses = yaml.safe_load(TINY.read_text())["reverses"]
+    reverses["biflow"][term] = {"classifier": 0.4, "effnet": 0.1}
+    runs = [snakemake(tmp_path, "-n", target, config=config) for config in (TINY, changed(reverses=reverses))]
+    rules = [rules_to_run(done.stdout + done.stderr) for done in runs]
+    assert rules == [{"train_flow", "train_reverse"}, {"train_flow", "train_reverse", "train_classifier"}]
+
+
+def test_an_own_noisy_sampler_is_compared_with_the_noisy_exact_inverse(tmp_path, changed):
+    (tmp_path / "mine.py").write_text(
+        'class Mine:\n    output = "noisy"\n    def __init__(self, flow): ...\n'
+    )
+    samplers = ["sequential", "sequential+denoise", {"mine": {"type": "mine.py:Mine"}}]
+    done = snakemake(tmp_path, "-n", config=changed(samplers=samplers))
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = (done.stdout + done.stderr).split("\nrule ")
+    (job,) = (job for job in jobs if "output: results/tiny/measure/quality/mine/seed0.csv" in job)
+    inputs = job.split("input: ")[1].split("\n")[0]
+    assert "results/tiny/samples/sequential/seed0.npy" in inputs
+    assert "sequential+denoise" not in inputs
 
-    def inputs_of(output):
-        (job,) = (job for job in jobs if f"output: {output}" in job)
-        return job.split("input: ")[1].split("\n")[0].split(", ")
 
-    flow, student = (f"results/tiny/{model}/seed0.safetensors" for model in ("forward", "reverse/farmer"))
-    measure = "results/tiny/measure"
-    assert "results/tiny/sample/sequential/seed0.npy" in inputs_of(f"{measure}/inversion/farmer/seed0.json")
-    assert flow in inputs_of("results/tiny/sample/farmer+denoise/seed0.npz")
-    assert inputs_of(f"{measure}/speed/farmer+denoise.json")[:2] == [student, flow]
-    assert flow not in inputs_of(f"{measure}/speed/farmer.json")
-    assert "sequential+denoise" not in done.stdout + done.stderr
+def test_a_timing_experiment_trains_and_draws_nothing(tmp_path):
+    done = snakemake(tmp_path, "-n", config=TINY.with_name("paper-speed.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    rules = rules_to_run(done.stdout + done.stderr)
+    assert "measure_speed" in rules
+    assert not {"train_flow", "train_reverse", "draw_samples", "measure_quality", "plot_images"} & rules

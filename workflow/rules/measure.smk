@@ -1,302 +1,155 @@
-rule train_classifier:
-    """Train the domain classifier whose features are one of the spaces."""
-    input:
-        code=ancient(library("nfbench/measure/classifier.py")),
-    output:
-        weights="results/{experiment}/measure/classifier.safetensors",
-    log:
-        "results/{experiment}/logs/train_classifier.log",
-    conda:
-        "../../environment.yml"
-    threads: workflow.cores
-    resources:
-        gpu=1,
-    params:
-        data=setting("data"),
-        classifier=setting("quality", "classifier"),
-        device=setting("device"),
-    script:
-        "../scripts/train_classifier.py"
-
-
-rule measure_reference:
-    """Compute the statistics of the reference images, once per feature space."""
-    input:
-        classifier=classifier_of,
-        code=FEATURE_CODE,
-    output:
-        statistics="results/{experiment}/measure/reference/{space}.npz",
-    log:
-        "results/{experiment}/logs/measure_reference/{space}.log",
-    benchmark:
-        "results/{experiment}/job_cost/measure_reference/{space}.tsv"
-    conda:
-        "../../environment.yml"
-    resources:
-        gpu=1,
-    params:
-        data=setting("data"),
-        n_reference=setting("quality", "n_reference"),
-        device=setting("device"),
-    script:
-        "../scripts/measure_reference.py"
-
-
 rule measure_quality:
-    """Compare one sample set with the reference in every feature space, and check its labels."""
+    """Compare one sample set with the reference in every feature space, and with the exact inverse."""
     input:
-        samples="results/{experiment}/sample/{source}/seed{seed}.npz",
-        classifier=classifier_of,
-        references=references_of,
-        code=FEATURE_CODE + COMPARISON_CODE,
+        samples="results/{experiment}/samples/{sampler}/seed{seed}.npz",
+        unclamped="results/{experiment}/samples/{sampler}/seed{seed}.npy",
+        classifier=lambda w: classifier_file(w.experiment),
+        references=lambda w: reference_files(w.experiment),
+        flow=lambda w: flow_file(w.experiment, row_of(w).flow, w.seed) if row_of(w).draws else [],
+        truth=lambda w: truth_file(w.experiment, row_of(w), w.seed),
     output:
-        "results/{experiment}/measure/quality/{source}/seed{seed}.json",
+        rows="results/{experiment}/measure/quality/{sampler}/seed{seed}.csv",
     log:
-        "results/{experiment}/logs/measure_quality/{source}/seed{seed}.log",
+        "results/{experiment}/logs/measure_quality/{sampler}/seed{seed}.log",
     benchmark:
-        "results/{experiment}/job_cost/measure_quality/{source}/seed{seed}.tsv"
-    conda:
-        "../../environment.yml"
+        "results/{experiment}/job_cost/measure_quality/{sampler}/seed{seed}.tsv"
     resources:
         gpu=1,
     params:
-        kid_subsets=setting("quality", "kid_subsets"),
-        half_pairs=setting("quality", "half_pairs"),
+        row=lambda w: drawn(row_of(w)),
+        quality=setting("quality"),
         device=setting("device"),
+        fingerprint=lambda w: quality_print(w.experiment, row_of(w)),
     script:
         "../scripts/measure_quality.py"
 
 
-rule measure_inversion:
-    """Compare a sampler's images with the exact inverse of the same noise, and send them back through the flow."""
-    input:
-        flow=flow_of,
-        samples="results/{experiment}/sample/{sampler}/seed{seed}.npz",
-        unclamped="results/{experiment}/sample/{sampler}/seed{seed}.npy",
-        truth=true_inverse_of,
-        code=library("nfbench/measure/inversion.py", "nfbench/measure/intervals.py", "nfbench/student.py")
-        + FLOW_CODE
-        + DATA_CODE,
-    output:
-        "results/{experiment}/measure/inversion/{sampler}/seed{seed}.json",
-    log:
-        "results/{experiment}/logs/measure_inversion/{sampler}/seed{seed}.log",
-    conda:
-        "../../environment.yml"
-    resources:
-        gpu=1,
-    params:
-        device=setting("device"),
-    script:
-        "../scripts/measure_inversion.py"
-
-
-rule measure_reconstruction:
-    """Send held-out images through the flow and back through a learned reverse."""
-    input:
-        flow=flow_of,
-        model="results/{experiment}/reverse/{method}/seed{seed}.safetensors",
-        classifier=classifier_of,
-        references=references_of,
-        code=library(
-            "baselines/tarflow/denoise.py",
-            "biflow/objectives.py",
-            "biflow/reconstruction.py",
-            "biflow/training.py",
-            "nfbench/measure/scores.py",
-        )
-        + FEATURE_CODE
-        + FLOW_CODE
-        + REVERSE_CODE
-        + DATA_CODE,
-    output:
-        "results/{experiment}/measure/reconstruction/{method}/seed{seed}.json",
-    log:
-        "results/{experiment}/logs/measure_reconstruction/{method}/seed{seed}.log",
-    conda:
-        "../../environment.yml"
-    resources:
-        gpu=1,
-    params:
-        data=setting("data"),
-        n_samples=setting("sampling", "n_samples"),
-        device=setting("device"),
-    script:
-        "../scripts/measure_reconstruction.py"
-
-
 rule measure_likelihood:
-    """Compute the forward flow's likelihood of test images, with several draws of the noise on them."""
+    """Compute a flow's likelihood of test images, with several draws of the noise on them."""
     input:
-        flow="results/{experiment}/forward/seed{seed}.safetensors",
-        code=library("nfbench/measure/likelihood.py", "baselines/tarflow/training.py") + FLOW_CODE + DATA_CODE,
+        flow="results/{experiment}/flows/{flow}/seed{seed}.safetensors",
     output:
-        "results/{experiment}/measure/likelihood/seed{seed}.json",
+        rows="results/{experiment}/measure/likelihood/{flow}/seed{seed}.csv",
     log:
-        "results/{experiment}/logs/measure_likelihood/seed{seed}.log",
-    conda:
-        "../../environment.yml"
+        "results/{experiment}/logs/measure_likelihood/{flow}/seed{seed}.log",
     resources:
         gpu=1,
     params:
         data=setting("data"),
         draws=setting("likelihood", "draws"),
         device=setting("device"),
+        fingerprint=lambda w: likelihood_print(w.experiment, w.flow),
     script:
         "../scripts/measure_likelihood.py"
 
 
-rule measure_speed:
-    """Time one sampler with pytest-benchmark in a process of its own, alone on the machine."""
+rule measure_reconstruction:
+    """Send held-out images through the flow and back through a learned reverse."""
     input:
-        weights=model_of,
-        flow=denoising_flow_of,
-        plan=plan_of,
-        tuning=tuning_of,
-        code=library("nfbench/measure/speed.py") + INVERSE_CODE + REVERSE_CODE,
-        suite=library("tests/conftest.py", "tests/speed/conftest.py", "tests/speed/test_sampler_speed.py"),
+        flow=lambda w: flow_file(w.experiment, EXPERIMENTS[w.experiment].reverses[w.model].flow, w.seed),
+        model="results/{experiment}/reverses/{model}/seed{seed}.safetensors",
+        classifier=lambda w: classifier_file(w.experiment),
+        references=lambda w: reference_files(w.experiment),
     output:
-        "results/{experiment}/measure/speed/{sampler}.json",
+        rows="results/{experiment}/measure/reconstruction/{model}/seed{seed}.csv",
     log:
-        "results/{experiment}/logs/measure_speed/{sampler}.log",
-    conda:
-        "../../environment.yml"
-    threads: workflow.cores
+        "results/{experiment}/logs/measure_reconstruction/{model}/seed{seed}.log",
     resources:
         gpu=1,
     params:
-        batch_sizes=setting("speed", "batch_sizes"),
-        max_seconds=setting("speed", "max_seconds"),
-        min_rounds=setting("speed", "min_rounds"),
-        guidance=guidance_of,
-        learned=lambda w: is_learned(w.sampler),
-        options=options_of,
+        data=setting("data"),
+        objective=lambda w: EXPERIMENTS[w.experiment].reverses[w.model].objective,
+        n_samples=setting("sampling", "n_samples"),
         device=setting("device"),
+        fingerprint=lambda w: reconstruction_print(w.experiment, w.model),
     script:
-        "../scripts/measure_speed.py"
-
-
-rule measure_ratios:
-    """Time the exact inverses and Jacobi against each other in turn, on request."""
-    input:
-        flow=lambda w: f"results/{config['experiment']}/forward/seed{config['seeds'][0]}.safetensors",
-        code=library("nfbench/measure/ratios.py", "nfbench/measure/speed.py") + INVERSE_CODE,
-        suite=library(
-            "tests/conftest.py",
-            "tests/speed/conftest.py",
-            "tests/speed/contestants.py",
-            "tests/speed/published_loop.py",
-            "tests/speed/rounds.py",
-            "tests/speed/test_inverse_ratios.py",
-        ),
-    output:
-        json="results/ratios-{device}.json",
-        markdown="results/reference/inverse-ratios-{device}/ratios.md",
-    log:
-        "results/logs/measure_ratios/{device}.log",
-    wildcard_constraints:
-        device="cpu|cuda",
-    conda:
-        "../../environment.yml"
-    threads: workflow.cores
-    resources:
-        gpu=1,
-    script:
-        "../scripts/measure_ratios.py"
-
-
-rule measure_front:
-    """Time the iterative inverses at many thresholds in turn, and take their errors."""
-    input:
-        flow=lambda w: f"results/{w.experiment}/forward/seed{first_seed(w)}.safetensors",
-        plan=lambda w: f"results/{w.experiment}/sample/plan/seed{first_seed(w)}.json",
-        tuning=lambda w: expand(
-            "results/{experiment}/sample/tuning/{method}.json",
-            experiment=w.experiment,
-            method=iterative_methods(EXPERIMENTS[w.experiment]),
-        ),
-        code=library("nfbench/measure/front.py", "nfbench/measure/speed.py") + INVERSE_CODE,
-    output:
-        "results/{experiment}/measure/front.json",
-    log:
-        "results/{experiment}/logs/measure_front.log",
-    benchmark:
-        "results/{experiment}/job_cost/measure_front.tsv"
-    conda:
-        "../../environment.yml"
-    threads: workflow.cores
-    resources:
-        gpu=1,
-    params:
-        front=setting("speed", "front"),
-        guidance=setting("sampling", "guidance"),
-        options=setting("sampling", "options"),
-        methods=lambda w: iterative_methods(EXPERIMENTS[w.experiment]),
-        device=setting("device"),
-    script:
-        "../scripts/measure_front.py"
+        "../scripts/measure_reconstruction.py"
 
 
 rule measure_editing:
-    """Inpaint held-out images and change their class, with the exact inverse and every learned reverse."""
+    """Inpaint held-out images and change their class, with the exact inverse and the learned reverses."""
     input:
-        flow="results/{experiment}/forward/seed{seed}.safetensors",
-        reverses=reverses_at(lambda w: w.seed),
-        classifier=classifier_of,
-        code=EDITING_CODE + INVERSE_CODE + REVERSE_CODE + DATA_CODE,
+        flow=lambda w: flow_file(w.experiment, edited_flow(w.experiment), w.seed),
+        reverses=lambda w: [reverse_file(w.experiment, r, w.seed) for r in edited_reverses(w.experiment)],
+        classifier=lambda w: classifier_file(w.experiment),
     output:
-        "results/{experiment}/measure/editing/seed{seed}.json",
+        rows="results/{experiment}/measure/editing/seed{seed}.csv",
     log:
         "results/{experiment}/logs/measure_editing/seed{seed}.log",
-    benchmark:
-        "results/{experiment}/job_cost/measure_editing/seed{seed}.tsv"
-    conda:
-        "../../environment.yml"
     resources:
         gpu=1,
     params:
         data=setting("data"),
         editing=setting("editing"),
-        exact=EDITING_INVERSE,
-        methods=clean_methods,
+        names=lambda w: edited_reverses(w.experiment),
+        objectives=lambda w: objectives_of(w.experiment, edited_reverses(w.experiment)),
         device=setting("device"),
+        fingerprint=lambda w: editing_print(w.experiment),
     script:
         "../scripts/measure_editing.py"
 
 
-rule measure_guidance:
-    """Draw the exact inverse and the guided reverses at many scales of guidance, and take their quality."""
+rule measure_speed:
+    """Time every sampler in processes of its own in random order, one of them against itself."""
     input:
-        flow="results/{experiment}/forward/seed{seed}.safetensors",
-        reverses=lambda w: expand(
-            "results/{experiment}/reverse/{method}/seed{seed}.safetensors",
-            experiment=w.experiment,
-            method=guided_methods(w),
-            seed=w.seed,
-        ),
-        classifier=classifier_of,
-        references=references_of,
-        code=library("nfbench/measure/guidance.py", "nfbench/measure/scores.py")
-        + SAMPLE_CODE
-        + INVERSE_CODE
-        + REVERSE_CODE
-        + DATA_CODE
-        + FEATURE_CODE,
+        files=lambda w: timed_files(w.experiment),
     output:
-        "results/{experiment}/measure/guidance/seed{seed}.json",
+        rows="results/{experiment}/measure/speed.csv",
     log:
-        "results/{experiment}/logs/measure_guidance/seed{seed}.log",
-    benchmark:
-        "results/{experiment}/job_cost/measure_guidance/seed{seed}.tsv"
-    conda:
-        "../../environment.yml"
+        "results/{experiment}/logs/measure_speed.log",
+    priority: -1
+    threads: workflow.cores
     resources:
         gpu=1,
     params:
-        guidance=setting("guidance"),
-        batch_size=setting("sampling", "batch_size"),
-        methods=guided_methods,
-        data=setting("data"),
+        rows=lambda w: timed_rows(w.experiment),
+        speed=setting("speed"),
         device=setting("device"),
+        precision=setting("precision"),
+        fingerprint=lambda w: speed_print(w.experiment),
     script:
-        "../scripts/measure_guidance.py"
+        "../scripts/measure_speed.py"
+
+
+def edited_flow(experiment):
+    """Return the flow whose images are edited, the first."""
+    return next(iter(EXPERIMENTS[experiment].flows))
+
+
+def edited_reverses(experiment):
+    """Return the reverses with clean images that rows of the edited flow draw from."""
+    e = EXPERIMENTS[experiment]
+    names = dict.fromkeys(row.reverse for row in e.samplers if row.reverse and row.factor is None)
+    flow = edited_flow(experiment)
+    return [name for name in names if e.reverses[name].output == "clean" and e.reverses[name].flow == flow]
+
+
+def objectives_of(experiment, reverses):
+    return [EXPERIMENTS[experiment].reverses[name].objective for name in reverses]
+
+
+def timed_rows(experiment):
+    """Return what a process needs to build each timed sampler: its row, and files or architectures."""
+    e = EXPERIMENTS[experiment]
+    seed = e.seeds[0]
+    return [
+        {
+            "row": drawn(row),
+            "model": model_file(experiment, row, seed) or None,
+            "flow": denoising_flow(experiment, row, seed) or None,
+            "plan": plan_file(experiment, row, seed) or None,
+            "tolerance": tolerance_file(experiment, row) or None,
+            "flow_config": plain(e.flows[row.flow]),
+            "reverse_config": plain(e.reverses[row.reverse]) if row.reverse else None,
+            "data": None if e.flows[row.flow].shape else plain(e.data),
+        }
+        for row in e.samplers
+        if row.speed
+    ]
+
+
+def timed_files(experiment):
+    """Return the models, plans and tolerances of the timed rows, each once."""
+    kinds = ("model", "flow", "plan", "tolerance")
+    files = [row[kind] for row in timed_rows(experiment) for kind in kinds]
+    return list(dict.fromkeys(path for path in files if path))

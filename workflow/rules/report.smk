@@ -1,328 +1,189 @@
-rule report_table:
-    """Collect everything measured of one experiment, one row a sampler."""
+def measured_rows(experiment):
+    """Return the files of every measurement of an experiment."""
+    e = EXPERIMENTS[experiment]
+    folder = f"results/{experiment}"
+    trained = [name for name, flow in e.flows.items() if flow.training.steps]
+    reverses = [name for name, reverse in e.reverses.items() if reverse.training.steps]
+    scored = [row.name for row in e.samplers if row.quality]
+    planned = dict.fromkeys(row.flow for row in e.samplers if row.type == "gs-jacobi" and row.quality)
+    kinds = {
+        "flows": trained,
+        "reverses": reverses,
+        "measure/likelihood": trained if e.quality else [],
+        "measure/plan": planned,
+        "measure/quality": scored,
+        "measure/reconstruction": reverses if e.quality else [],
+        "measure/editing": [""] if e.editing else [],
+    }
+    files = [
+        f"{folder}/{kind}/{name}/seed{seed}.csv".replace("//", "/")
+        for kind, names in kinds.items()
+        for name in names
+        for seed in e.seeds
+    ]
+    return files + ([f"{folder}/measure/speed.csv"] if any(row.speed for row in e.samplers) else [])
+
+
+def first_seed(wildcards):
+    return EXPERIMENTS[wildcards.experiment].seeds[0]
+
+
+def shown_rows(experiment):
+    """Return the rows whose images are shown."""
+    return [row for row in EXPERIMENTS[experiment].samplers if row.quality and row.step is None]
+
+
+def images_of(experiment):
+    return image_names(plain(EXPERIMENTS[experiment]))
+
+
+def charts_of(experiment):
+    return chart_names(plain(EXPERIMENTS[experiment]))
+
+
+def tables_of(experiment):
+    """Return the tables that an experiment has rows for."""
+    return [name for name, spec in TABLES.items() if applies(spec, plain(EXPERIMENTS[experiment]))]
+
+
+def source_path(path):
+    """Return the path of a file of the repository, from where the workflow runs."""
+    return os.path.relpath(ROOT / path)
+
+
+def content(*paths):
+    """Return the hashes of files of the repository, whose times say nothing."""
+    return [sha256_file(path) for path in paths]
+
+
+def joined_print(rule_name, *files):
+    """Return the fingerprint of what joins the experiments, the references and the specs."""
+    read = [
+        SPECS,
+        TEMPLATE,
+        *(path for each in files for path in ([each] if isinstance(each, str) else each)),
+    ]
+    return fingerprint(code_of(rule_name), [measured_print(name) for name in ACTIVE.joined], content(*read))
+
+
+REFERENCES = (ROOT / "results/reference/index.txt").read_text().split()  # folders of committed runs
+SPECS = source_path("config/tables.yaml")
+TEMPLATE = source_path("nfbench/report/templates/page.html.j2")
+FORMS = ("csv", "md", "tex")
+
+
+rule collect_measurements:
+    """Join every measurement of an experiment into one long table."""
     input:
-        quality=measured("quality", samplers),
-        floors=per_seed(
-            "results/{experiment}/measure/quality/{floor}/seed{seed}.json",
-            floor=["floor", "floor-noisy", "class-means"],
-        ),
-        inversion=measured("inversion", undenoised),
-        reconstruction=measured("reconstruction", learned_methods),
-        likelihood=per_seed("results/{experiment}/measure/likelihood/seed{seed}.json"),
-        speed=lambda w: expand(
-            "results/{experiment}/measure/speed/{sampler}.json",
-            experiment=w.experiment,
-            sampler=samplers(w),
-        ),
-        code=library(
-            *(f"nfbench/report/{name}.py" for name in ("over_samples", "speedups", "tables")),
-            "nfbench/measure/speed.py",
-            "nfbench/student.py",
-            "nfbench/trace/collect.py",
-        ),
+        rows=lambda w: measured_rows(w.experiment),
     output:
-        csv="results/{experiment}/report/table1.csv",
-        origin="results/{experiment}/report/table1_origin.json",
+        csv="results/{experiment}/measurements.csv",
+        experiment="results/{experiment}/experiment.yaml",
     log:
-        "results/{experiment}/logs/report_table.log",
-    conda:
-        "../../environment.yml"
+        "results/{experiment}/logs/collect_measurements.log",
     params:
-        samplers=samplers,
+        experiment=lambda w: plain(EXPERIMENTS[w.experiment]),
+        fingerprint=lambda w: measured_print(w.experiment),
     script:
-        "../scripts/report_table.py"
+        "../scripts/collect_measurements.py"
 
 
-rule join_tables:
-    """Join the tables of the configured experiments."""
+rule plot_images:
+    """Draw the figures of images: samples, nearest training images, trajectories, edited images."""
     input:
-        tables=expand("results/{experiment}/report/table1.csv", experiment=JOINED),
-        origins=expand("results/{experiment}/report/table1_origin.json", experiment=JOINED),
-        code=library("nfbench/report/tables.py"),
+        samples=lambda w: [
+            f"results/{w.experiment}/samples/{row.name}/seed{first_seed(w)}.npz"
+            for row in shown_rows(w.experiment)
+        ],
+        flow=lambda w: flow_file(w.experiment, edited_flow(w.experiment), first_seed(w)),
+        reverses=lambda w: [
+            reverse_file(w.experiment, name, first_seed(w)) for name in edited_reverses(w.experiment)
+        ],
     output:
-        csv=report(
-            "results/table1.csv",
-            caption="../report/table1.rst",
-            category="Tables",
-            labels={"table": "Table 1", "form": "CSV"},
-        ),
-        markdown="results/table1.md",
-        origin="results/table1_origin.json",
+        directory("results/{experiment}/report/images"),
     log:
-        "results/logs/join_tables.log",
-    conda:
-        "../../environment.yml"
-    params:
-        experiments=JOINED,
-    script:
-        "../scripts/join_tables.py"
-
-
-rule plot_samples:
-    """Show all samplers' images from the same noise and labels side by side."""
-    input:
-        samples=first_seed_of("results/{experiment}/sample/{sampler}/seed{seed}.npz"),
-        code=REPORT_CODE,
-    output:
-        png=figure_output("samples", "samples"),
-        pdf="results/figures/{experiment}/samples.pdf",
-    log:
-        "results/{experiment}/logs/plot_samples.log",
-    conda:
-        "../../environment.yml"
-    params:
-        samplers=samplers,
-        data=setting("data"),
-    script:
-        "../scripts/plot_samples.py"
-
-
-rule plot_quality_speed:
-    """Draw quality against latency."""
-    input:
-        table="results/{experiment}/report/table1.csv",
-        code=REPORT_CODE,
-    output:
-        png=figure_output("quality_speed", "quality_speed"),
-        pdf="results/figures/{experiment}/quality_speed.pdf",
-    log:
-        "results/{experiment}/logs/plot_quality_speed.log",
-    conda:
-        "../../environment.yml"
-    params:
-        spaces=setting("quality", "spaces"),
-    script:
-        "../scripts/plot_quality_speed.py"
-
-
-rule plot_sample_size:
-    """Draw quality against the number of samples."""
-    input:
-        quality=measured("quality", samplers),
-        floors=per_seed(
-            "results/{experiment}/measure/quality/{floor}/seed{seed}.json",
-            floor=["floor", "floor-noisy"],
-        ),
-        code=REPORT_CODE,
-    output:
-        png=figure_output("sample_size", "sample_size"),
-        pdf="results/figures/{experiment}/sample_size.pdf",
-    log:
-        "results/{experiment}/logs/plot_sample_size.log",
-    conda:
-        "../../environment.yml"
-    params:
-        spaces=setting("quality", "spaces"),
-    script:
-        "../scripts/plot_sample_size.py"
-
-
-rule plot_front:
-    """Draw milliseconds against the error of inversion for every threshold."""
-    input:
-        front="results/{experiment}/measure/front.json",
-        code=REPORT_CODE,
-    output:
-        png=figure_output("front", "front"),
-        pdf="results/figures/{experiment}/front.pdf",
-    log:
-        "results/{experiment}/logs/plot_front.log",
-    conda:
-        "../../environment.yml"
-    script:
-        "../scripts/plot_front.py"
-
-
-rule plot_sweeps:
-    """Draw the sweeps that every block took, and the measures that foretell which are hard."""
-    input:
-        front="results/{experiment}/measure/front.json",
-        plan=lambda w: f"results/{w.experiment}/sample/plan/seed{first_seed(w)}.json",
-        code=REPORT_CODE,
-    output:
-        png=figure_output("sweeps", "sweeps"),
-        pdf="results/figures/{experiment}/sweeps.pdf",
-    log:
-        "results/{experiment}/logs/plot_sweeps.log",
-    conda:
-        "../../environment.yml"
-    script:
-        "../scripts/plot_sweeps.py"
-
-
-rule plot_guidance:
-    """Draw quality and label accuracy against the scale of guidance, and write them as a table."""
-    input:
-        measured=per_seed("results/{experiment}/measure/guidance/seed{seed}.json"),
-        code=REPORT_CODE,
-    output:
-        png=figure_output("guidance", "guidance"),
-        pdf="results/figures/{experiment}/guidance.pdf",
-        csv="results/{experiment}/report/guidance.csv",
-    log:
-        "results/{experiment}/logs/plot_guidance.log",
-    conda:
-        "../../environment.yml"
-    script:
-        "../scripts/plot_guidance.py"
-
-
-rule plot_trajectory:
-    """Follow test images through the flow to noise, and back through the exact inverse and the learned reverses."""
-    input:
-        flow=lambda w: f"results/{w.experiment}/forward/seed{first_seed(w)}.safetensors",
-        reverses=lambda w: expand(
-            "results/{experiment}/reverse/{method}/seed{seed}.safetensors",
-            experiment=w.experiment,
-            method=learned_methods(w),
-            seed=first_seed(w),
-        ),
-        code=REPORT_CODE + INVERSE_CODE + REVERSE_CODE + library("biflow/objectives.py"),
-    output:
-        png=figure_output("trajectory", "trajectory"),
-        pdf="results/figures/{experiment}/trajectory.pdf",
-    log:
-        "results/{experiment}/logs/plot_trajectory.log",
-    conda:
-        "../../environment.yml"
+        "results/{experiment}/logs/plot_images.log",
     params:
         data=setting("data"),
-        methods=learned_methods,
-    script:
-        "../scripts/plot_trajectory.py"
-
-
-rule plot_nearest:
-    """Show the nearest training image beside some samples: nothing is memorised."""
-    input:
-        samples=lambda w: expand(
-            "results/{experiment}/sample/{sampler}/seed{seed}.npz",
-            experiment=w.experiment,
-            sampler=distinct_samplers(w),
-            seed=first_seed(w),
+        rows=lambda w: [plain(row) for row in shown_rows(w.experiment)],
+        names=lambda w: edited_reverses(w.experiment),
+        objectives=lambda w: objectives_of(w.experiment, edited_reverses(w.experiment)),
+        seed=lambda w: first_seed(w),
+        figures=lambda w: images_of(w.experiment),
+        fingerprint=lambda w: fingerprint(
+            code_of("plot_images"),
+            [samples_print(w.experiment, row) for row in shown_rows(w.experiment)],
         ),
-        code=REPORT_CODE + library("nfbench/measure/nearest.py"),
-    output:
-        png=figure_output("nearest", "nearest"),
-        pdf="results/figures/{experiment}/nearest.pdf",
-    log:
-        "results/{experiment}/logs/plot_nearest.log",
-    conda:
-        "../../environment.yml"
-    params:
-        samplers=distinct_samplers,
-        data=setting("data"),
     script:
-        "../scripts/plot_nearest.py"
+        "../scripts/plot_images.py"
 
 
-rule plot_training:
-    """Draw the training curves."""
+rule report_experiment:
+    """Write the tables, charts and page of one experiment."""
     input:
-        forward=per_seed("results/{experiment}/forward/seed{seed}.csv"),
-        reverses=reverse_models("csv"),
-        code=REPORT_CODE,
-    output:
-        png=figure_output("training", "training"),
-        pdf="results/figures/{experiment}/training.pdf",
-    log:
-        "results/{experiment}/logs/plot_training.log",
-    conda:
-        "../../environment.yml"
-    params:
-        methods=learned_methods,
-    script:
-        "../scripts/plot_training.py"
-
-
-rule report_editing:
-    """Collect what was measured of edited images, means and spreads over seeds."""
-    input:
-        measured=per_seed("results/{experiment}/measure/editing/seed{seed}.json"),
-        code=library("nfbench/report/editing_table.py", "nfbench/report/tables.py"),
-    output:
-        csv=report(
-            "results/{experiment}/report/editing.csv",
-            caption="../report/editing.rst",
-            category="Tables",
-            labels={"table": "Edited images, {experiment}", "form": "CSV"},
+        measurements="results/{experiment}/measurements.csv",
+        experiment="results/{experiment}/experiment.yaml",
+        specs=ancient(SPECS),
+        images=branch(
+            lambda w: images_of(w.experiment),
+            then="results/{experiment}/report/images",
+            otherwise=[],
         ),
-        markdown="results/{experiment}/report/editing.md",
-    log:
-        "results/{experiment}/logs/report_editing.log",
-    conda:
-        "../../environment.yml"
-    script:
-        "../scripts/report_editing.py"
-
-
-rule plot_inpainting:
-    """Show test images with a part hidden, and what every way back puts there."""
-    input:
-        flow=lambda w: f"results/{w.experiment}/forward/seed{first_seed(w)}.safetensors",
-        reverses=reverses_at(first_seed),
-        code=REPORT_CODE + EDITING_CODE + INVERSE_CODE + REVERSE_CODE + DATA_CODE,
     output:
-        png=figure_output("inpainting", "inpainting"),
-        pdf="results/figures/{experiment}/inpainting.pdf",
+        page="results/{experiment}/report/report.html",
+        tables=directory("results/{experiment}/report/tables"),
+        figures=directory("results/{experiment}/report/figures"),
     log:
-        "results/{experiment}/logs/plot_inpainting.log",
-    conda:
-        "../../environment.yml"
+        "results/{experiment}/logs/report_experiment.log",
     params:
-        data=setting("data"),
-        seed=first_seed,
-        exact=EDITING_INVERSE,
-        methods=clean_methods,
-    script:
-        "../scripts/plot_inpainting.py"
-
-
-rule plot_editing:
-    """Show test images as every class, by every way back."""
-    input:
-        flow=lambda w: f"results/{w.experiment}/forward/seed{first_seed(w)}.safetensors",
-        reverses=reverses_at(first_seed),
-        code=REPORT_CODE + EDITING_CODE + INVERSE_CODE + REVERSE_CODE + DATA_CODE,
-    output:
-        png=figure_output("class_editing", "class_editing"),
-        pdf="results/figures/{experiment}/class_editing.pdf",
-    log:
-        "results/{experiment}/logs/plot_editing.log",
-    conda:
-        "../../environment.yml"
-    params:
-        data=setting("data"),
-        seed=first_seed,
-        exact=EDITING_INVERSE,
-        methods=clean_methods,
-    script:
-        "../scripts/plot_editing.py"
-
-
-rule keep_reference:
-    """Copy an experiment's table and figures, with a manifest, to where they are committed."""
-    input:
-        csv="results/{experiment}/report/table1.csv",
-        figures=lambda w: expand(
-            "results/figures/{experiment}/{figure}.{suffix}",
-            experiment=w.experiment,
-            figure=figures_of(w.experiment),
-            suffix=["png", "pdf"],
+        tables=lambda w: tables_of(w.experiment),
+        images=lambda w: images_of(w.experiment),
+        charts=lambda w: charts_of(w.experiment),
+        fingerprint=lambda w: fingerprint(
+            code_of("report_experiment"), measured_print(w.experiment), content(SPECS, TEMPLATE)
         ),
-        samples=first_seed_of("results/{experiment}/sample/{sampler}/seed{seed}.npz"),
-    output:
-        csv="results/reference/{experiment}-{device}/table1.csv",
-        markdown="results/reference/{experiment}-{device}/table1.md",
-        figures=directory("results/reference/{experiment}-{device}/figures"),
-        manifest="results/reference/{experiment}-{device}/manifest.json",
-    log:
-        "results/{experiment}/logs/keep_reference/{device}.log",
-    wildcard_constraints:
-        device="cpu|cuda|h100|h200",
-    conda:
-        "../../environment.yml"
-    params:
-        config=lambda w: EXPERIMENTS[w.experiment],
     script:
-        "../scripts/keep_reference.py"
+        "../scripts/report_experiment.py"
+
+
+rule report_tables:
+    """Join the experiments with the committed references: one long table, all tables, the claims."""
+    input:
+        measurements=expand("results/{experiment}/measurements.csv", experiment=ACTIVE.joined),
+        references=ancient([source_path(f"results/reference/{name}/measurements.csv") for name in REFERENCES]),
+        experiments=expand("results/{experiment}/experiment.yaml", experiment=ACTIVE.joined),
+        specs=ancient(SPECS),
+        claims=ancient(source_path("config/claims.yaml")),
+        numbers=ancient(source_path("nfbench/report/paper_numbers.csv")),
+    output:
+        measurements="results/measurements.csv",
+        tables=[f"results/{name}.{form}" for form in FORMS for name in TABLES],
+        verdicts=[f"results/{name}_verdicts.csv" for name, spec in TABLES.items() if spec.verdicts],
+        claims="results/claims.csv",
+        evidence="results/claims_evidence.csv",
+        claims_page="results/claims.md",
+    log:
+        "results/logs/report_tables.log",
+    params:
+        fingerprint=lambda w, input: joined_print("report_tables", input.references, input.claims),
+    script:
+        "../scripts/report_tables.py"
+
+
+rule report_page:
+    """Write results/report.html."""
+    input:
+        tables=[f"results/{name}.csv" for name in TABLES],
+        claims="results/claims.csv",
+        experiments=expand("results/{experiment}/experiment.yaml", experiment=ACTIVE.joined),
+        figures=expand("results/{experiment}/report/figures", experiment=ACTIVE.joined),
+        images=[f"results/{name}/report/images" for name in ACTIVE.joined if images_of(name)],
+        specs=ancient(SPECS),
+    output:
+        report("results/report.html", category="Page"),
+    log:
+        "results/logs/report_page.log",
+    params:
+        fingerprint=lambda w: joined_print("report_page"),
+    script:
+        "../scripts/report_page.py"

@@ -1,123 +1,80 @@
-rule plan_modules:
+rule choose_plan:
     """Measure on training images how hard the flow's blocks are, and choose GS-Jacobi's modules."""
     input:
-        flow="results/{experiment}/forward/seed{seed}.safetensors",
-        code=FLOW_CODE + library("baselines/tarflow/plan.py") + DATA_CODE,
+        flow="results/{experiment}/flows/{flow}/seed{seed}.safetensors",
     output:
-        "results/{experiment}/sample/plan/seed{seed}.json",
+        plan="results/{experiment}/measure/plan/{flow}/seed{seed}.json",
+        rows="results/{experiment}/measure/plan/{flow}/seed{seed}.csv",
     log:
-        "results/{experiment}/logs/plan_modules/seed{seed}.log",
-    conda:
-        "../../environment.yml"
+        "results/{experiment}/logs/choose_plan/{flow}/seed{seed}.log",
     params:
         data=setting("data"),
-        modules=lambda w: EXPERIMENTS[w.experiment]["sampling"]["options"].get("gs-jacobi", {}).get("modules"),
+        modules=lambda w: planned_row(w).options.get("modules"),
+        fingerprint=lambda w: plan_print(w.experiment, planned_row(w)),
     script:
-        "../scripts/plan_modules.py"
+        "../scripts/choose_plan.py"
 
 
-rule tune_tau:
-    """Find the largest threshold of an iterative inverse that leaves the Frechet distance alone."""
+rule tune_tolerance:
+    """Find the largest tolerance of an iterative inverse that leaves the Frechet distance alone."""
     input:
-        flow=lambda w: f"results/{w.experiment}/forward/seed{first_seed(w)}.safetensors",
-        plan=plan_of,
-        classifier="results/{experiment}/measure/classifier.safetensors",
-        reference="results/{experiment}/measure/reference/classifier.npz",
-        code=SAMPLE_CODE + INVERSE_CODE + FEATURE_CODE + library("nfbench/measure/tuning.py"),
+        flow=lambda w: flow_file(w.experiment, row_of(w).flow, EXPERIMENTS[w.experiment].seeds[0]),
+        plan=lambda w: plan_file(w.experiment, row_of(w), EXPERIMENTS[w.experiment].seeds[0]),
+        classifier=lambda w: classifier_file(w.experiment),
+        reference=lambda w: "results/data/{}/reference/classifier-{}.npz".format(
+            EXPERIMENTS[w.experiment].data.dataset, EXPERIMENTS[w.experiment].quality.n_reference
+        ),
     output:
-        "results/{experiment}/sample/tuning/{method}.json",
+        "results/{experiment}/measure/tolerance/{sampler}.json",
     log:
-        "results/{experiment}/logs/tune_tau/{method}.log",
-    benchmark:
-        "results/{experiment}/job_cost/tune_tau/{method}.tsv"
-    wildcard_constraints:
-        method=alternatives(ITERATIVE),
-    conda:
-        "../../environment.yml"
+        "results/{experiment}/logs/tune_tolerance/{sampler}.log",
     resources:
         gpu=1,
     params:
-        tuning=setting("sampling", "tuning"),
+        row=lambda w: drawn(row_of(w)),
+        tuning=setting("tuning"),
         batch_size=setting("sampling", "batch_size"),
-        guidance=setting("sampling", "guidance"),
-        options=options_of,
         device=setting("device"),
+        fingerprint=lambda w: tolerance_print(w.experiment, row_of(w)),
     script:
-        "../scripts/tune_tau.py"
+        "../scripts/tune_tolerance.py"
 
 
 rule draw_samples:
-    """Draw one sampler's full sample set for one seed."""
+    """Draw one row's full sample set for one seed."""
     input:
-        weights=model_of,
-        plan=plan_of,
-        tuning=tuning_of,
-        code=SAMPLE_CODE + INVERSE_CODE + REVERSE_CODE + DATA_CODE,
+        model=lambda w: model_file(w.experiment, row_of(w), w.seed),
+        flow=lambda w: denoising_flow(w.experiment, row_of(w), w.seed),
+        plan=lambda w: plan_file(w.experiment, row_of(w), w.seed),
+        tolerance=lambda w: tolerance_file(w.experiment, row_of(w)),
     output:
-        samples="results/{experiment}/sample/{sampler}/seed{seed}.npz",
-        unclamped="results/{experiment}/sample/{sampler}/seed{seed}.npy",
+        samples="results/{experiment}/samples/{sampler}/seed{seed}.npz",
+        unclamped="results/{experiment}/samples/{sampler}/seed{seed}.npy",
     log:
         "results/{experiment}/logs/draw_samples/{sampler}/seed{seed}.log",
     benchmark:
         "results/{experiment}/job_cost/draw_samples/{sampler}/seed{seed}.tsv"
-    wildcard_constraints:
-        sampler=alternatives(UNDENOISED),
-    conda:
-        "../../environment.yml"
     resources:
         gpu=1,
     params:
+        row=lambda w: drawn(row_of(w)),
+        data=setting("data"),
+        sigma=lambda w: sigma_of(w),
         n_samples=setting("sampling", "n_samples"),
         batch_size=setting("sampling", "batch_size"),
-        guidance=guidance_of,
-        options=options_of,
         device=setting("device"),
+        fingerprint=lambda w: samples_print(w.experiment, row_of(w)),
     script:
         "../scripts/draw_samples.py"
 
 
-rule denoise_samples:
-    """Denoise noisy samples with the score of the flow: the same draw, one step further."""
-    input:
-        flow=flow_of,
-        samples="results/{experiment}/sample/{sampler}/seed{seed}.npz",
-        unclamped="results/{experiment}/sample/{sampler}/seed{seed}.npy",
-        code=SAMPLE_CODE + INVERSE_CODE,
-    output:
-        samples="results/{experiment}/sample/{sampler}+denoise/seed{seed}.npz",
-        unclamped="results/{experiment}/sample/{sampler}+denoise/seed{seed}.npy",
-    log:
-        "results/{experiment}/logs/denoise_samples/{sampler}/seed{seed}.log",
-    benchmark:
-        "results/{experiment}/job_cost/denoise_samples/{sampler}/seed{seed}.tsv"
-    wildcard_constraints:
-        sampler=alternatives(UNDENOISED),
-    conda:
-        "../../environment.yml"
-    resources:
-        gpu=1,
-    params:
-        batch_size=setting("sampling", "batch_size"),
-        device=setting("device"),
-    script:
-        "../scripts/denoise_samples.py"
+def planned_row(wildcards):
+    """Return the first row whose plan a flow's is; all rows of a flow share one."""
+    rows = EXPERIMENTS[wildcards.experiment].samplers
+    return next(row for row in rows if row.type == "gs-jacobi" and row.flow == wildcards.flow)
 
 
-rule draw_floor:
-    """Put real test images in a sampler's place, as they are and with the flow's own noise, and means of classes."""
-    input:
-        code=SAMPLE_CODE + DATA_CODE,
-    output:
-        clean="results/{experiment}/sample/floor/seed{seed}.npz",
-        noisy="results/{experiment}/sample/floor-noisy/seed{seed}.npz",
-        anchor="results/{experiment}/sample/class-means/seed{seed}.npz",
-    log:
-        "results/{experiment}/logs/draw_floor/seed{seed}.log",
-    conda:
-        "../../environment.yml"
-    params:
-        data=setting("data"),
-        sigma=setting("forward", "sigma"),
-        n_samples=setting("sampling", "n_samples"),
-    script:
-        "../scripts/draw_floor.py"
+def sigma_of(wildcards):
+    """Return the noise on real images, None for rows that need none."""
+    row = row_of(wildcards)
+    return EXPERIMENTS[wildcards.experiment].flows[row.flow].sigma if row.type == "real+noise" else None

@@ -1,51 +1,38 @@
-"""Compare one sample set with the reference in every feature space, and check its labels."""
+"""Compare one sample set with the real images, and its images with the exact inverse of the same noise."""
 
-from pathlib import Path
+import torch
 
-from nfbench.device import resolve_device
-from nfbench.files import write_json
-from nfbench.job import job
-from nfbench.measure.classifier import load_classifier, predict
-from nfbench.measure.comparison import compare
-from nfbench.measure.features import extract_with_logits, weights_sha256
-from nfbench.measure.intervals import bootstrap_mean
-from nfbench.measure.quality import read_reference
+from baselines.tarflow.checkpoint import load_flow
+from nfbench.errors import UserError
+from nfbench.measure.inversion import inversion_rows, residual_row
+from nfbench.measure.quality.sample_quality import draw_rows, quality_rows, read_references
+from nfbench.measurements import write_rows
 from nfbench.provenance import provenance
-from nfbench.sample.sample_set import read_sample_set
-from nfbench.student import as_json
+from nfbench.runtime import resolve_device
+from nfbench.sample.sample_set import read_draw, read_sample_set
+from nfbench.script import script
 
-with job(snakemake.log[0], snakemake.threads) as report:
-    device = resolve_device(snakemake.params.device)
-    samples = read_sample_set(snakemake.input.samples)
-    classifier = snakemake.input.classifier
-    result = {"samples": samples.meta, "spaces": {}, "label_accuracy": None}
-    result |= {"label_accuracy_over_samples": None, "reason": None}
-    if samples.meta["non_finite"]:
-        result["reason"] = f"{samples.meta['non_finite']} of {samples.meta['n']} images are not finite"
-        report(f"not measured: {result['reason']}")
-    else:
-        for path in snakemake.input.references:
-            space = Path(path).stem
-            reference = read_reference(path, expect_weights_sha256=weights_sha256(space, classifier))
-            features, logits = extract_with_logits(
-                space,
-                samples.images,
-                classifier=classifier,
-                device=device,
-                report=report,
+with script(snakemake.log[0], snakemake.threads) as report:
+    given, about = snakemake.input, snakemake.params.row
+    quality, device = snakemake.params.quality, resolve_device(snakemake.params.device)
+    seed = int(snakemake.wildcards.seed)
+    samples, images = read_sample_set(given.samples), torch.from_numpy(read_draw(given.unclamped))
+    references = read_references(given.references, given.classifier)
+    options = {"kid_subsets": quality["kid_subsets"], "n_splits": quality["n_splits"]}
+    rows = draw_rows(samples, references)
+    rows += quality_rows(samples, references, given.classifier, **options, device=device, report=report)
+    if given.truth and given.truth != given.unclamped:
+        truth = torch.from_numpy(read_draw(given.truth))
+        if images.shape != truth.shape:
+            raise UserError(
+                f"{given.unclamped} and {given.truth} differ in number or size of images; delete both and run"
+                " snakemake again."
             )
-            result["spaces"][space] = compare(
-                features,
-                reference,
-                logits,
-                kid_subsets=snakemake.params.kid_subsets,
-                half_pairs=snakemake.params.half_pairs,
-            )
-            report(f"{space}: {result['spaces'][space]}")
-        if (samples.labels >= 0).all():
-            model = load_classifier(classifier).to(device)
-            right = predict(model, samples.images) == samples.labels
-            result["label_accuracy"] = float(right.mean())
-            result["label_accuracy_over_samples"] = as_json(bootstrap_mean(right))
-    result["provenance"] = provenance(device)
-    write_json(snakemake.output[0], result)
+        rows += inversion_rows(images, truth)
+    # A guided or denoised sample is not meant to be a preimage of its noise.
+    if given.flow and about["output"] == "noisy" and not about["guidance"]:
+        flow = load_flow(given.flow, None if about["learned"] else about["step"]).to(device)
+        rows.append(residual_row(flow, images, torch.from_numpy(samples.labels), seed))
+    keys = {"sampler": about["name"], "seed": seed, "guidance": about["guidance"], "step": about["step"]}
+    write_rows(snakemake.output.rows, [keys | row for row in rows], provenance(device))
+    report(", ".join(f"{row['metric']} {row.get('space', '')} {row['value']}" for row in rows))

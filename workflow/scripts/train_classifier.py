@@ -1,25 +1,20 @@
-"""Train the domain classifier."""
+"""Train the domain classifier of a data set."""
 
-from nfbench.config import ClassifierConfig, build
 from nfbench.data.datasets import load_section
-from nfbench.device import resolve_device
-from nfbench.job import job
-from nfbench.measure.classifier import save_classifier, train_classifier
+from nfbench.measure.quality.classifier import CLASSIFIER_SETTINGS, save_classifier, train_classifier
+from nfbench.runtime import resolve_device
+from nfbench.script import script
 
-CLASSIFIER_SEED = 0  # one classifier for all seeds of an experiment: it is part of the instrument
+CLASSIFIER_SEED = 0  # one classifier for all seeds of all experiments
 
-with job(snakemake.log[0], snakemake.threads) as report:
-    config = build(ClassifierConfig, snakemake.params.classifier)
+with script(snakemake.log[0], snakemake.threads) as report:
     splits = load_section(snakemake.params.data)
     model = train_classifier(
         splits.train,
         splits.validation,
         seed=CLASSIFIER_SEED,
-        width=config.width,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        lr=config.learning_rate,
         device=resolve_device(snakemake.params.device),
         report=report,
+        **CLASSIFIER_SETTINGS.get(snakemake.params.data["name"], {}),
     )
     save_classifier(snakemake.output.weights, model)

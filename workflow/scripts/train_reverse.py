@@ -1,27 +1,24 @@
 """Train a reverse model against its frozen flow."""
 
-import pandas as pd
-
-from baselines import load_flow
+from baselines.tarflow.checkpoint import load_flow
 from biflow.recipes import RECIPES
-from nfbench.config import build
+from nfbench.config import ReverseConfig
 from nfbench.data.datasets import load_section
-from nfbench.files import atomic_path, sha256_file
-from nfbench.job import job
+from nfbench.files import sha256_file
+from nfbench.measurements import write_rows
 from nfbench.provenance import config_hash, provenance
-from nfbench.sample.contestant import contestant
-from nfbench.train.resumable import Place, training
+from nfbench.runtime import Runtime
+from nfbench.script import script
+from nfbench.train.trainer import curve_rows, training
 
-with job(snakemake.log[0], snakemake.threads) as report:
-    chosen, output = snakemake.params, snakemake.output
-    method = snakemake.wildcards.method
-    recipe = RECIPES[contestant(method).method]
-    config = build(recipe.config, chosen.model)
-    place = Place.chosen(chosen.device, chosen.precision, chosen.compile)
-    seed = int(snakemake.wildcards.seed)
-    splits = load_section(chosen.data)
-    flow, flow_meta = load_flow(snakemake.input.flow)
-    flow.requires_grad_(False).to(place.device)
+with script(snakemake.log[0], snakemake.threads) as report:
+    params, output = snakemake.params, snakemake.output
+    config = ReverseConfig.model_validate(params.model)
+    recipe = RECIPES[config.objective]
+    runtime = Runtime.resolve(params.device, params.precision, params.compile)
+    name, seed = snakemake.wildcards.model, int(snakemake.wildcards.seed)
+    splits = load_section(params.data)
+    flow = load_flow(snakemake.input.flow).requires_grad_(False).to(runtime.device)
     flow_sha256 = sha256_file(snakemake.input.flow)
     classifier = snakemake.input.classifier or None
 
@@ -30,31 +27,31 @@ with job(snakemake.log[0], snakemake.threads) as report:
         recipe.loss(config, flow, classifier),
         splits.train,
         config.training,
-        place=place,
+        runtime=runtime,
         seed=seed,
         output=output.weights,
-        told_by={
-            "model": chosen.model,
+        fingerprint={
+            "reverse": params.model,
             "flow": flow_sha256,
             "classifier": sha256_file(classifier) if classifier else None,
+            "code": params.fingerprint,
         },
+        checkpoints=config.checkpoints,
         evaluate=recipe.validation_measure(flow, splits.validation),
         report=report,
     ) as trained:
-        meta = {
+        made = provenance(runtime.device, runtime.precision)
+        about = {
             "training": {
                 "seconds": trained.seconds,
                 "seed": seed,
                 "steps": config.training.steps,
                 "devices": trained.devices,
-                "method": method,
-                "seen_spaces": recipe.seen_spaces(config),
-                "config": config_hash(chosen.model),
+                "feature_spaces_in_loss": recipe.feature_spaces_in_loss(config),
+                "config": config_hash(params.model),
                 "flow_sha256": flow_sha256,
-                "flow_seconds": flow_meta["training"]["seconds"],
             },
-            "provenance": provenance(place.device, place.precision),
+            "provenance": made,
         }
-        with atomic_path(output.curve) as temporary:
-            pd.DataFrame(trained.curve).to_csv(temporary, index=False)
-        recipe.save(output.weights, trained.model, meta)
+        write_rows(output.rows, curve_rows(trained, name, seed), made)
+        recipe.save(output.weights, trained.model, about, trained.kept)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from nfbench.data import datasets as module
-from nfbench.data.datasets import Dataset, balanced_indices, datasets, load
+from nfbench.data.datasets import Dataset, balanced_indices, datasets, load, load_section
 from nfbench.data.digits import read_digits
 from nfbench.data.idx import DEBIAN_FOLDER
 from nfbench.errors import UserError
@@ -72,6 +72,13 @@ def test_splits_know_their_image_size_channels_and_classes():
     assert (splits.image_size, splits.channels, splits.n_classes) == (14, 1, 10)
     assert splits.train.name == "fashion14/train"
     assert splits.test.classes[9] == "Ankle boot"
+
+
+def test_the_section_of_an_experiment_names_images_and_how_many_are_held_out():
+    standard = load_section({"name": "digits"})
+    assert len(standard.validation) == 200
+    assert load_section({"name": "digits", "validation": 0}).test.sha256 == standard.test.sha256
+    assert len(load_section({"name": "digits", "validation": 30}).validation) == 30
 
 
 def test_digits_are_those_of_scikit_learn():

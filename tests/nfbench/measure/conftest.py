@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nfbench.data.datasets import Splits, load
-from nfbench.measure.classifier import DomainClassifier, save_classifier, train_classifier
+from nfbench.measure.quality.classifier import DomainClassifier, save_classifier, train_classifier
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +15,9 @@ def digits() -> Splits:
 
 @pytest.fixture(scope="session")
 def classifier(digits: Splits) -> DomainClassifier:
-    return train_classifier(digits.train, digits.validation, epochs=5, batch_size=64, width=8)
+    return train_classifier(
+        digits.train, digits.validation, epochs=5, batch_size=64, learning_rate=4e-3, width=8
+    )
 
 
 @pytest.fixture(scope="session")

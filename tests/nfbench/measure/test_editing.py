@@ -7,15 +7,17 @@ import torch
 
 from nfbench.data.masks import right_half
 from nfbench.data.pixels import to_float
-from nfbench.measure.classifier import predict
 from nfbench.measure.editing import (
-    SCORES,
+    CLASS_EDITING,
+    INPAINTING,
     class_editing_scores,
+    editing_rows,
     inpainting_scores,
     largest_change,
     masked_mse,
     shares,
 )
+from nfbench.measure.quality.classifier import predict
 
 HIDDEN = right_half(8)
 
@@ -52,10 +54,10 @@ def test_shares_are_those_of_the_8_bit_images(real, classifier):
 def test_a_perfect_inpainting_has_no_error_and_every_label(real, classifier):
     images, labels = real
     scores = inpainting_scores(classifier, images, labels, HIDDEN, images, images)
-    assert set(scores) == {*SCORES, "non_finite", "reason"}
-    assert {scores[name] for name in SCORES if "mse" in name} == {0.0}
-    assert scores["label_accuracy"] == scores["label_accuracy_pasted"] == 1.0
-    assert (scores["kept_class_share"], scores["non_finite"], scores["reason"]) == (None, 0, None)
+    assert set(scores) == {*INPAINTING, "non_finite"}
+    assert {value for name, value in scores.items() if "mse" in name} == {0.0}
+    assert scores["label_accuracy_edited"] == scores["label_accuracy_pasted"] == 1.0
+    assert scores["non_finite"] == 0
 
 
 def test_kept_and_hidden_errors_are_told_apart_with_mean_and_median(real, classifier):
@@ -73,21 +75,29 @@ def test_kept_and_hidden_errors_are_told_apart_with_mean_and_median(real, classi
 def test_edited_images_are_counted_for_the_new_class_and_the_old(real, classifier):
     images, found = real
     unchanged = class_editing_scores(classifier, images, found, (found + 1) % 10, images)
-    assert (unchanged["label_accuracy"], unchanged["kept_class_share"]) == (0.0, 1.0)
+    assert set(unchanged) == {*CLASS_EDITING, "non_finite"}
+    assert (unchanged["label_accuracy_edited"], unchanged["kept_class_share"]) == (0.0, 1.0)
     changed = class_editing_scores(classifier, images.flip(0), found, found.flip(0), images.flip(0))
-    assert (changed["label_accuracy"], changed["kept_mse"]) == (1.0, 0.0)
+    assert (changed["label_accuracy_edited"], changed["kept_mse"]) == (1.0, 0.0)
 
 
-def test_a_result_that_is_not_finite_has_the_reason_in_place_of_scores(real, classifier):
+def test_a_result_that_is_not_finite_has_flags_in_place_of_scores(real, classifier):
     images, labels = real
     raw = images.clone()
     raw[3, 0, 2, 2] = math.nan
-    for scores in (
-        inpainting_scores(classifier, images, labels, HIDDEN, raw, raw),
-        class_editing_scores(classifier, images, labels, labels, raw),
-    ):
-        assert {scores[name] for name in SCORES} == {None}
-        assert (scores["non_finite"], scores["reason"]) == (1, "1 of 50 images are not finite")
+    inpainted = inpainting_scores(classifier, images, labels, HIDDEN, raw, raw)
+    edited = class_editing_scores(classifier, images, labels, labels, raw)
+    for scores, names in ((inpainted, INPAINTING), (edited, CLASS_EDITING)):
+        rows = {row["metric"]: row for row in editing_rows(scores, n=50, task="class-editing")}
+        assert rows.pop("non_finite")["value"] == 1
+        assert set(rows) == set(names)
+        assert {(row["value"], row["flag"]) for row in rows.values()} == {(None, "non_finite")}
+
+
+def test_rows_have_the_columns_that_they_are_given():
+    (found,) = editing_rows({"leak": 0.0}, n=5, task="inpainting centre", sampler="biflow")
+    columns = {"sampler": "biflow", "task": "inpainting centre", "n": 5}
+    assert found == {"metric": "leak", "value": 0.0} | columns
 
 
 def test_the_largest_change_is_absolute_and_shows_what_is_not_a_number():

@@ -1,11 +1,19 @@
 """Errors of an inverse."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from nfbench.measure.inversion import VISIBLE_LEVELS, finite_mean, mse_per_image, rms_per_image, visibly_off
+from nfbench.data.noise import latent_noise
+from nfbench.measure.inversion import (
+    VISIBLE_LEVELS,
+    inversion_rows,
+    mse_per_image,
+    residual_row,
+    visibly_off,
+)
 
 SHAPE = (3, 1, 4, 4)
 
@@ -14,23 +22,18 @@ def test_a_constant_shift_has_its_square_as_error():
     a = torch.linspace(-1, 1, 48).reshape(SHAPE)
     shift = torch.tensor([0.0, 0.5, 2.0]).reshape(3, 1, 1, 1)
     assert mse_per_image(a + shift, a).tolist() == pytest.approx([0, 0.25, 4], abs=1e-6)
-    assert rms_per_image(a + shift, a).tolist() == pytest.approx([0, 0.5, 2], abs=1e-6)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("side", [0, 1])
-def test_a_non_finite_image_is_nan_and_counted_and_spoils_no_other(bad: float, side: int):
-    pair = [torch.zeros(SHAPE), torch.ones(SHAPE)]
+def test_a_non_finite_image_is_nan_and_off_and_spoils_no_other(bad: float, side: int):
+    pair = [torch.zeros(SHAPE), torch.zeros(SHAPE)]
     pair[side][1, 0, 2, 2] = bad
-    errors = mse_per_image(*pair)
-    assert errors.isnan().tolist() == [False, True, False]
-    assert finite_mean(errors) == (1.0, 1)
-
-
-def test_the_mean_over_nothing_finite_is_nan():
-    mean, bad = finite_mean(torch.tensor([math.nan, math.inf]))
-    assert math.isnan(mean)
-    assert bad == 2
+    assert mse_per_image(*pair).isnan().tolist() == [False, True, False]
+    assert visibly_off(*pair).tolist() == [False, True, False]
+    error, share = inversion_rows(*pair)
+    assert (error["value"], error["flag"]) == (None, "non_finite")
+    assert share["value"] == pytest.approx(1 / 3)
 
 
 def test_float32_images_are_compared_in_float64():
@@ -60,12 +63,33 @@ def test_what_the_clamp_takes_away_is_not_seen():
     assert not visibly_off(torch.full(SHAPE, 3.0), torch.full(SHAPE, 1.0)).any()
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-@pytest.mark.parametrize("side", [0, 1])
-def test_an_image_that_is_not_finite_is_off(bad: float, side: int):
-    pair = [torch.zeros(SHAPE), torch.zeros(SHAPE)]
-    pair[side][1, 0, 2, 2] = bad
-    assert visibly_off(*pair).tolist() == [False, True, False]
+def test_rows_hold_the_mean_error_within_its_interval_and_the_share_of_visible_ones():
+    a, shift = torch.zeros(4, 1, 4, 4), torch.tensor([0.0, 0.0, 0.0, 0.4])
+    error, share = inversion_rows(a + shift.reshape(4, 1, 1, 1), a)
+    assert error["value"] == pytest.approx(0.04)
+    assert error["low"] < error["value"] < error["high"]
+    assert (share["value"], share["n"], error["n"]) == (0.25, 4, 4)
+
+
+class Halve:
+    """A flow that sends images of one token to half of their values."""
+
+    spec = SimpleNamespace(n_tokens=1, token_dim=4)
+    var = torch.full((1, 4), 0.25)  # divides by a standard deviation of one half
+
+    def encode(self, x: torch.Tensor, y: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(z=x.reshape(len(x), 1, 4) / 2)
+
+
+def test_the_residual_is_zero_for_an_exact_inverse_and_the_shift_of_a_shifted_one():
+    images = latent_noise(3, range(6), (1, 4)).reshape(6, 1, 2, 2)
+    labels = torch.zeros(6, dtype=torch.int64)
+    assert residual_row(Halve(), images, labels, seed=3)["value"] == pytest.approx(0, abs=1e-12)
+    assert residual_row(Halve(), images + 0.5, labels, seed=3)["value"] == pytest.approx(0.5)
+    assert residual_row(Halve(), images, labels, seed=4)["value"] > 0.5
+    images[2, 0, 0, 0] = math.nan
+    broken = residual_row(Halve(), images, labels, seed=3)
+    assert (broken["value"], broken["flag"]) == (None, "non_finite")
 
 
 def test_images_of_other_shapes_are_not_looked_at():

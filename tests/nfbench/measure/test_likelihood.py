@@ -5,7 +5,13 @@ import math
 import pytest
 import torch
 
-from nfbench.measure.likelihood import bits_limit, bits_per_dim, nll_nats_per_dim, noise_floor, over_draws
+from nfbench.measure.likelihood import (
+    bits_limit,
+    bits_per_dim,
+    likelihood_rows,
+    nll_nats_per_dim,
+    noise_floor,
+)
 
 SHAPE = (3, 7, 4)  # images, tokens, values per token
 
@@ -61,22 +67,19 @@ def test_a_logdet_per_token_is_refused():
         nll_nats_per_dim(torch.zeros(SHAPE), torch.zeros(3, 7))
 
 
-def test_the_errors_over_images_and_over_draws_are_those_of_the_two_sources_of_spread():
-    rng = torch.Generator().manual_seed(0)
-    draws, n, of_images, of_noise = 50, 2000, 1.0, 3.0
-    images = of_images * torch.randn(1, n, generator=rng, dtype=torch.float64)
-    noise = of_noise * torch.randn(draws, n, generator=rng, dtype=torch.float64)
-    found = over_draws(2 + images + noise)
-    assert found["mean"] == pytest.approx(2, abs=5 * found["standard_error_images"])
-    # What the draws leave in the mean of an image is part of what varies from image to image.
-    over_images = math.sqrt((of_images**2 + of_noise**2 / draws) / n)
-    assert found["standard_error_images"] == pytest.approx(over_images, rel=0.1)
-    assert found["standard_error_draws"] == pytest.approx(of_noise / math.sqrt(n * draws), rel=0.3)
-    assert (found["draws"], found["n"]) == (draws, n)
+def test_rows_take_the_first_nll_and_the_mean_of_all_bits_beside_their_limits():
+    nll, bits = torch.tensor([[1.0, 3.0, 2.0], [9.0, 9.0, 9.0]]), torch.tensor([[4.0, 6.0], [8.0, 6.0]])
+    found = {row["metric"]: row for row in likelihood_rows(nll, bits, sigma=0.2)}
+    assert (found["nll_nats_per_dim"]["value"], found["nll_nats_per_dim"]["n"]) == (2, 3)
+    reach = 4.302652729911275 / math.sqrt(3)  # Student's quantile at two degrees of freedom, spread 1
+    assert found["nll_nats_per_dim"]["high"] == pytest.approx(2 + reach)
+    assert (found["bits_per_dim"]["value"], found["bits_per_dim"]["low"]) == (6, 6)
+    assert found["nll_limit"]["value"] == noise_floor(0.2)
+    assert found["bits_limit"]["value"] == bits_limit(0.2)
 
 
-def test_one_draw_has_no_error_over_draws_and_what_is_not_finite_no_value():
-    once = over_draws(torch.tensor([[1.0, 3.0]]))
-    assert (once["mean"], once["standard_error_images"], once["standard_error_draws"]) == (2, 1, None)
-    bad = over_draws(torch.tensor([[1.0, math.inf], [1.0, 2.0]]))
-    assert (bad["mean"], bad["standard_error_images"], bad["standard_error_draws"]) == (None, None, None)
+def test_a_likelihood_that_is_not_finite_has_no_value():
+    bad = torch.tensor([[1.0, math.inf], [1.0, 2.0]])
+    found = {row["metric"]: row for row in likelihood_rows(bad, bad, sigma=0.2)}
+    for name in ("nll_nats_per_dim", "bits_per_dim"):
+        assert (found[name]["value"], found[name]["flag"]) == (None, "non_finite")

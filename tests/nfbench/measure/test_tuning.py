@@ -1,4 +1,4 @@
-"""The largest harmless threshold."""
+"""The largest harmless tolerance."""
 
 import math
 
@@ -16,26 +16,26 @@ def test_half_width_is_student_s():
         half_width([1.0])
 
 
-def test_the_largest_tau_within_the_interval_is_chosen_and_no_smaller_one_is_tried():
+def test_the_largest_tolerance_within_the_interval_is_chosen_and_no_smaller_one_is_tried():
     tried = []
 
-    def distances(tau):
-        tried.append(tau)
-        return [value + 10 * tau for value in EXACT]
+    def distances(tolerance):
+        tried.append(tolerance)
+        return [value + 10 * tolerance for value in EXACT]
 
     found = tune([0.01, 1.0, 0.1, 0.5], EXACT, distances)
     assert tried == [1.0, 0.5, 0.1]
-    assert found.tau == 0.1
+    assert found.tolerance == 0.1
     assert [trial.change for trial in found.trials] == pytest.approx([10.0, 5.0, 1.0])
     assert found.half_width == pytest.approx(half_width(EXACT))
 
 
 def test_a_change_for_the_better_counts_as_a_change():
-    found = tune([0.5, 0.1], EXACT, lambda tau: [value - 10 * tau for value in EXACT])
-    assert found.tau == 0.1
+    found = tune([0.5, 0.1], EXACT, lambda tolerance: [value - 10 * tolerance for value in EXACT])
+    assert found.tolerance == 0.1
 
 
 def test_where_none_is_harmless_none_is_chosen():
-    found = tune([0.5, 0.1], EXACT, lambda tau: [value + 100 for value in EXACT])
-    assert found.tau is None
+    found = tune([0.5, 0.1], EXACT, lambda tolerance: [value + 100 for value in EXACT])
+    assert found.tolerance is None
     assert len(found.trials) == 2

@@ -73,7 +73,7 @@ def test_an_empty_cell_is_none(write):
 def test_an_unknown_id_is_told_with_the_nearest_one():
     with pytest.raises(UserError, match=r"number 'dit-xl-2-diffusion'; did you mean 'dit-xl-2-diffusion-ima"):
         paper_number("dit-xl-2-diffusion")
-    with pytest.raises(UserError, match="did you mean"):
+    with pytest.raises(UserError, match="known: "):
         paper_number("")
 
 
@@ -82,24 +82,27 @@ def test_an_unknown_id_is_told_with_the_nearest_one():
     [
         ((), "the columns must be id, paper, arxiv"),
         ((HEADER.replace(",is,", ",inception,"), FIRST), "the columns must be id, paper, arxiv"),
-        ((HEADER, FIRST, FIRST), "the id 'biflow-biflow-b-2-learned-reverse-imagenet256' comes twice"),
-        ((HEADER, HALF_KNOWN.replace(",S,", ",X,")), "line 2, 'grade' is 'X', not one of P, S, CHECK"),
-        ((HEADER, HALF_KNOWN.replace(",S,", ",,")), "line 2, 'grade' is empty"),
-        ((HEADER, FIRST, FIRST.replace(",2.39,", ",2.3.9,")), "line 3, 'fid' is '2.3.9', no number"),
-        ((HEADER, FIRST.replace(",2.39,", ",nan,")), "line 2, 'fid' is nan, not a positive number"),
-        ((HEADER, FIRST.replace(",256,", ",256.5,")), "line 2, 'resolution' is '256.5', no number"),
-        ((HEADER, FIRST.replace("2512.10953,", "")), "line 2 has not 18 cells"),
-        ((HEADER, FIRST + ",more"), "line 2 has not 18 cells"),
+        (
+            (HEADER, FIRST, FIRST),
+            "line 3: the id 'biflow-biflow-b-2-learned-reverse-imagenet256' comes twice",
+        ),
+        ((HEADER, HALF_KNOWN.replace(",S,", ",X,")), "line 2: 'grade' is 'X'"),
+        ((HEADER, HALF_KNOWN.replace(",S,", ",,")), "line 2: the key 'grade' is missing"),
+        ((HEADER, FIRST, FIRST.replace(",2.39,", ",2.3.9,")), "line 3: 'fid' is '2.3.9'"),
+        ((HEADER, FIRST.replace(",2.39,", ",nan,")), "line 2: 'fid' is 'nan'"),
+        ((HEADER, FIRST.replace(",256,", ",256.5,")), "line 2: 'resolution' is '256.5'"),
+        ((HEADER, FIRST.replace("2512.10953,", "")), "line 2: it must have 18 cells"),
+        ((HEADER, FIRST + ",more"), "line 2: it must have 18 cells"),
         ((HEADER, '"x'), "unexpected end of data"),
     ],
 )
 def test_a_mistake_in_the_file_is_told_with_its_place(write, lines: tuple[str, ...], words: str):
-    with pytest.raises(UserError, match=f"numbers.csv cannot be read: {re.escape(words)}"):
+    with pytest.raises(UserError, match=re.escape(words)):
         read_paper_numbers(write(*lines))
 
 
 def test_a_missing_file_and_one_that_is_no_text_are_told(tmp_path: Path):
-    with pytest.raises(UserError, match="is missing; install the package again"):
+    with pytest.raises(UserError, match="cannot be read .*; mend it or install the package again"):
         read_paper_numbers(tmp_path / "none.csv")
     (tmp_path / "picture.csv").write_bytes(b"\x89PNG\xff")
     with pytest.raises(UserError, match="picture.csv cannot be read"):

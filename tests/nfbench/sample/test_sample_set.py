@@ -6,7 +6,7 @@ import torch
 
 from nfbench.data.datasets import Dataset
 from nfbench.errors import UserError
-from nfbench.sample.floors import class_means, real_images
+from nfbench.sample.real_images import class_means, real_images
 from nfbench.sample.sample_set import (
     Draw,
     draw,
@@ -92,7 +92,7 @@ def test_missing_and_corrupt_files_are_told(tmp_path):
         read_draw(tmp_path / "s.npy")
 
 
-def test_floors_are_real_images_with_noise_that_depends_on_the_index_alone():
+def test_real_images_carry_noise_that_depends_on_the_index_alone():
     images = np.full((6, 1, 2, 2), 100, dtype=np.uint8)
     data = Dataset("toy", images, np.arange(6, dtype=np.int64) % 3, ("a", "b", "c"))
     clean = to_sample_set(real_images(data, 0.0, 0), {})

@@ -1,0 +1,80 @@
+"""Keep a run where git sees it: results/reference/{experiment}-{device}/.
+
+    python -m nfbench.keep EXPERIMENT [results]
+
+Copies the measurements, the resolved experiment, the tables and the figures, and adds the folder to
+results/reference/index.txt, whose runs stand beside the reader's own in tables and claims.
+"""
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from nfbench.errors import UserError
+from nfbench.files import atomic_path
+from nfbench.measurements import read_rows, write_frame
+
+GPUS = ("h100", "h200", "a100")
+
+
+def kind_of(devices: Sequence[str]) -> str:
+    """Return what a folder is called after, e.g. "cpu" or "h100".
+
+    Raises:
+        UserError: the measurements were made on several kinds of devices.
+    """
+    kinds = set()
+    for device in devices:
+        named = next((gpu for gpu in GPUS if gpu.upper() in device.upper()), "cuda")
+        kinds.add(named if "NVIDIA" in device.upper() else "cpu")
+    if len(kinds) != 1:
+        raise UserError(f"the measurements are of {', '.join(sorted(devices))}; keep runs of one device.")
+    return kinds.pop()
+
+
+def keep(experiment: str, results: Path) -> Path:
+    """Copy a run; return the folder.
+
+    Raises:
+        UserError: it has not run, was made with uncommitted changes, or on several devices.
+    """
+    source = results / experiment
+    rows = read_rows(source / "measurements.csv")
+    dirty = [commit for commit in rows["commit"].unique() if not commit or commit.endswith("+dirty")]
+    if dirty:
+        raise UserError(f"{source} was made with uncommitted changes; commit them and run it again.")
+    folder = results / "reference" / f"{experiment}-{kind_of(rows['device'].unique())}"
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    write_frame(folder / "measurements.csv", rows.assign(origin=f"reference {folder.name}"))
+    shutil.copyfile(source / "experiment.yaml", folder / "experiment.yaml")
+    for pattern in ("report/tables/*.csv", "report/tables/*.md"):
+        for path in sorted(source.glob(pattern)):
+            shutil.copyfile(path, folder / path.name)
+    for path in sorted([*source.glob("report/images/*.png"), *source.glob("report/figures/*.png")]):
+        shutil.copyfile(path, folder / "figures" / path.name)
+    index = results / "reference/index.txt"
+    names = index.read_text().split() if index.is_file() else []
+    with atomic_path(index) as temporary:
+        temporary.write_text("\n".join(sorted({*names, folder.name})) + "\n")
+    return folder
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Keep a run.
+
+    Raises:
+        SystemExit: with status 1 after a `UserError`, whose sentence is shown.
+    """
+    parser = argparse.ArgumentParser(prog="python -m nfbench.keep", description="Keep a run for git.")
+    parser.add_argument("experiment", help="name of an experiment that has run")
+    parser.add_argument("results", nargs="?", default="results", help="folder of results (default: results)")
+    options = parser.parse_args(arguments)
+    try:
+        print(keep(options.experiment, Path(options.results)))
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

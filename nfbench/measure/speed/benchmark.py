@@ -1,0 +1,226 @@
+"""The speed benchmark: independent processes in random order, read into measurement rows.
+
+In every repetition every sampler is timed once, in a process of its own, in an order drawn for that
+repetition. One sampler is timed twice, as its own A/A replicate: the ratio of the two shows what the
+benchmark can resolve. A process is a run of tests/speed/test_samplers.py by pytest-benchmark.
+"""
+
+import itertools
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nfbench.errors import UserError
+from nfbench.files import read_json, write_json
+from nfbench.measure.speed.machine import is_busy
+from nfbench.measurements import row
+
+SUITE = Path(__file__).resolve().parents[3] / "tests/speed/test_samplers.py"
+ERROR = "UserError: "  # precedes the sentence of a user's mistake in pytest's output
+
+Report = Callable[[str], None]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """What a process times: a sampler, or the same sampler again as its replicate."""
+
+    sampler: str
+    replicate: bool = False
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric that its time is."""
+        return "ms_per_image_replicate" if self.replicate else "ms_per_image"
+
+
+def entrants(names: Sequence[str], replicate: str | None = None) -> list[Entrant]:
+    """Return what a repetition times.
+
+    Args:
+        names: of the samplers.
+        replicate: the one that is timed twice; None for the first.
+
+    Raises:
+        UserError: `replicate` is not timed, or there is nothing to time.
+    """
+    if not names:
+        raise UserError("no sampler is to be timed; leave 'speed' out, or give a sampler 'speed: true'.")
+    if replicate is not None and replicate not in names:
+        raise UserError(
+            f"'speed.replicate' is '{replicate}'; it must be a sampler that is timed: {', '.join(names)}."
+        )
+    return [*map(Entrant, names), Entrant(replicate or names[0], replicate=True)]
+
+
+def orders(entrants: Sequence[Entrant], repetitions: int, seed: int) -> list[list[Entrant]]:
+    """Draw the order of every repetition."""
+    rng = random.Random(seed)
+    return [rng.sample(list(entrants), len(entrants)) for _ in range(repetitions)]
+
+
+def scales_of(sampler: Mapping[str, Any], scales: Sequence[float]) -> list[float]:
+    """Return the guidance scales that a row is timed at: its own, or all where it has none."""
+    return [sampler["guidance"]] if sampler["guidance"] else list(scales)
+
+
+def measure(
+    subjects: Sequence[Mapping[str, Any]],
+    speed: Mapping[str, Any],
+    *,
+    device: str,
+    precision: str,
+    threads: int | None = None,
+    report: Report = print,
+) -> list[Row]:
+    """Time samplers; return the rows of all repetitions.
+
+    Args:
+        subjects: for each sampler what its process builds it from: `row` (a `SamplerRow` as a dict), the
+            files `model`, `flow`, `plan` and `tolerance` (None for none), and for random weights
+            `flow_config`, `reverse_config` and `data`.
+        speed: section `speed` of an experiment.
+        device, precision: of an experiment, e.g. "auto".
+        threads: of torch in every process; None for its own choice.
+
+    Raises:
+        UserError: a process fails, or none could time anything.
+    """
+    by_name = {subject["row"]["name"]: subject for subject in subjects}
+    plan = orders(entrants(list(by_name), speed["replicate"]), speed["repetitions"], speed["seed"])
+    common = {"device": device, "precision": precision, "threads": threads}
+    common |= {key: speed[key] for key in ("batch_sizes", "seconds", "min_calls")}
+    rows: list[Row] = []
+    for repetition, entrant in ((i, entrant) for i, order in enumerate(plan) for entrant in order):
+        subject = by_name[entrant.sampler]
+        request = common | dict(subject) | {"guidance": scales_of(subject["row"], speed["guidance"])}
+        request["costs"] = not entrant.replicate and needs_costs(rows, entrant.sampler)
+        report(f"repetition {repetition + 1}/{len(plan)}: {entrant.sampler}")
+        rows += rows_of(entrant, repetition, request, run_process(request, report))
+    return with_origin(rows)
+
+
+def needs_costs(rows: Sequence[Row], sampler: str) -> bool:
+    """Return whether utilisation and energy, which take time, are still to be measured undisturbed."""
+    found = [each for each in rows if each["sampler"] == sampler and each["metric"] == "utilisation"]
+    latest = [each.get("flag") for each in found if each["repetition"] == found[-1]["repetition"]]
+    return not latest or "busy" in latest or "unstable" in latest
+
+
+def run_process(request: Mapping[str, Any], report: Report) -> list[Row]:
+    """Time one sampler in a process of its own.
+
+    Args:
+        request: what tests/speed/test_samplers.py reads.
+        report: is given the reasons for what could not be measured.
+
+    Returns:
+        The cells that were timed, see `read_cells`; none where the process was killed.
+
+    Raises:
+        UserError: the process failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        asked, found = Path(folder, "request.json"), Path(folder, "cells.json")
+        write_json(asked, dict(request))
+        command = [sys.executable, "-m", "pytest", str(SUITE), "-q", "-p", "no:cacheprovider"]
+        command += ["--benchmark-only", f"--benchmark-json={found}", f"--request={asked}"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        lines = (done.stdout + done.stderr).splitlines()
+        if done.returncode < 0:
+            report(f"killed by signal {-done.returncode}, as happens where memory runs out")
+            return []
+        if done.returncode:
+            _fail(request["row"]["name"], lines, report)
+        for line in lines:
+            if line.startswith("SKIPPED"):
+                report(line)
+        return read_cells(found)
+
+
+def _fail(name: str, lines: Sequence[str], report: Report) -> None:
+    for line in lines:
+        report(line)
+    known = [line.partition(ERROR)[2] for line in lines if line.startswith("E ") and ERROR in line]
+    raise UserError(known[0] if known else f"the timing of '{name}' failed; the log has pytest's output.")
+
+
+def read_cells(path: str | Path) -> list[Row]:
+    """Read what pytest-benchmark wrote: of every cell its notes (`extra_info`) and `seconds` a call, median.
+
+    The file is empty where nothing was timed.
+
+    Raises:
+        UserError: the file is missing, or holds something else.
+    """
+    if Path(path).is_file() and not Path(path).read_text():
+        return []
+    content = read_json(path)
+    try:
+        cells = [each["extra_info"] | {"seconds": each["stats"]["median"]} for each in content["benchmarks"]]
+        if any(not cell["seconds"] > 0 or cell["batch_size"] < 1 for cell in cells):
+            raise ValueError("a time must be positive")
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} is no result of tests/speed ({type(error).__name__}: {error}); time it again."
+        ) from None
+    return cells
+
+
+def rows_of(
+    entrant: Entrant, repetition: int, request: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]
+) -> list[Row]:
+    """Turn the cells of a process into rows; a cell that is missing becomes one without a time."""
+    known = {(cell["batch_size"], cell["guidance"]): cell for cell in cells}
+    rows = []
+    for batch_size, scale in itertools.product(request["batch_sizes"], request["guidance"]):
+        keys = {"sampler": entrant.sampler, "batch_size": batch_size, "guidance": scale}
+        keys |= {"repetition": repetition}
+        if (batch_size, scale) in known:
+            rows += _cell_rows(entrant, keys, known[batch_size, scale])
+        else:
+            rows.append(row(entrant.metric, None, **keys))
+    return rows
+
+
+def flag_of(cell: Mapping[str, Any]) -> str:
+    """Return the flag of a cell's times, empty for none."""
+    if is_busy(cell["other_cores"], cell["stolen_cores"]):
+        return "busy"
+    return "" if cell["stable"] and not cell["waits_passively"] else "unstable"
+
+
+def _cell_rows(entrant: Entrant, keys: Row, cell: Mapping[str, Any]) -> list[Row]:
+    keys = keys | {key: cell[key] for key in ("device", "precision", "commit")}
+    flag = flag_of(cell)
+    rows = [row(entrant.metric, 1e3 * cell["seconds"] / cell["batch_size"], **keys, flag=flag)]
+    if entrant.replicate:
+        return rows
+    peak = cell["peak_memory_bytes"]
+    rows.append(row("peak_memory_mib", None if peak is None else peak / 2**20, **keys))
+    rows += [row(name, cell[name], **keys) for name in ("other_cores", "clock_mhz")]
+    if "costs" in cell:
+        rows.append(row("flops_per_image", cell["costs"]["flops_per_image"], **keys))
+        for name in ("utilisation", "joules_per_image"):
+            value = cell["costs"][name]
+            rows.append(row(name, value, **keys, flag="" if value is None else flag))
+    return rows
+
+
+def with_origin(rows: Sequence[Row]) -> list[Row]:
+    """Give rows without a time the device, precision and commit of the others.
+
+    Raises:
+        UserError: nothing could be timed.
+    """
+    timed = [each for each in rows if "device" in each]
+    if not timed:
+        raise UserError("no sampler could be timed; the log has the reasons.")
+    origin = {key: timed[0][key] for key in ("device", "precision", "commit")}
+    return [origin | each for each in rows]

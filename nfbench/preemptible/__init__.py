@@ -1,1 +1,0 @@
-"""Running an experiment on machines that are lent for minutes and may be taken away at any moment."""

@@ -1,0 +1,157 @@
+"""Where and how networks run: device, precision, compilation, CUDA graphs."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nfbench.errors import UserError
+
+COMPILE_WORDS = ("auto", "never")
+# Compiling takes up to about a minute. A training's step takes some ten milliseconds or more on a GPU, of
+# which fused kernels save a part: below this many steps less is saved than spent.
+TRAINING_STEPS_THAT_PAY = 5000
+WARM_UPS = 3  # libraries set themselves up on first use, which a capture forbids
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how a training runs.
+
+    Attributes:
+        device: what it runs on.
+        precision: "fp32" or "bf16".
+        compile: "auto" or "never", see `compiling_pays`.
+    """
+
+    device: torch.device
+    precision: str
+    compile: str = "never"
+
+    @classmethod
+    def resolve(cls, device: str, precision: str, compile: str = "never") -> "Runtime":
+        """Read the keys `device`, `precision` and `compile` of an experiment file.
+
+        Raises:
+            UserError: the device is not there.
+        """
+        found = resolve_device(device)
+        return cls(found, resolve_precision(precision, found), compile)
+
+
+def resolve_device(wanted: str) -> torch.device:
+    """Turn "auto", "cpu" or "cuda" into a device; "auto" takes the GPU where there is one.
+
+    Raises:
+        UserError: "cuda" on a machine without a usable GPU.
+    """
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("device is 'cuda' but torch finds no GPU; set device to 'auto' or 'cpu'.")
+    return torch.device(wanted)
+
+
+def resolve_precision(wanted: str, device: torch.device) -> str:
+    """Turn "auto" into "bf16" on a GPU and "fp32" on a CPU, where bf16 is slower."""
+    if wanted == "auto":
+        return "bf16" if device.type == "cuda" else "fp32"
+    return wanted
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """Return the autocast context of a precision."""
+    if precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def in_full_precision(module: nn.Module, x: Tensor) -> Tensor:
+    """Evaluate a module on what `x` is, in the precision of its weights, also inside `autocast`.
+
+    For the few narrow maps whose rounding would be seen in the result: what tokens are embedded from, and
+    what log-scales, shifts and images are read off.
+    """
+    if x.is_meta or not torch.is_autocast_enabled(x.device.type):  # tensors without values have no autocast
+        return module(x)
+    with torch.autocast(x.device.type, enabled=False):
+        return module(x.to(next(module.parameters()).dtype))
+
+
+@contextmanager
+def fast_float32(device: torch.device) -> Iterator[None]:
+    """Let a GPU take products of float32 in TF32: 10 bits of mantissa, where bfloat16 has 7 and float32 23.
+
+    For what must be better than bfloat16 and is too much for float32 proper, some ten times slower.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def compiling_pays(wanted: str, device: torch.device, steps: int) -> bool:
+    """Tell whether to compile a network for a training of so many steps; on a CPU never.
+
+    Raises:
+        UserError: `wanted` is neither "auto" nor "never".
+    """
+    if wanted not in COMPILE_WORDS:
+        raise UserError(f"compile is '{wanted}'; it must be 'auto' or 'never'.")
+    return wanted == "auto" and device.type == "cuda" and steps >= TRAINING_STEPS_THAT_PAY
+
+
+def compile_repeated(model: nn.Module, backend: str = "inductor") -> int:
+    """Compile in place the parts that a network consists of most, its blocks or groups; return their number.
+
+    They are the modules of the same class as those of the largest `nn.ModuleList` among the network's
+    children. As they are alike, the compiler works once for all of them, whatever the depth. Weights keep
+    their names, and what is called on the network itself (`encode`, `reverse`, ...) uses the compiled parts.
+
+    Raises:
+        ValueError: the network repeats nothing.
+    """
+    lists = [child for child in model.children() if isinstance(child, nn.ModuleList) and len(child)]
+    if not lists:
+        raise ValueError(f"{type(model).__name__} has no list of modules to compile")
+    largest = max(lists, key=lambda parts: sum(p.numel() for p in parts.parameters()))
+    alike = [module for module in model.modules() if type(module) is type(largest[0])]
+    for module in alike:
+        module.compile(backend=backend, dynamic=False)
+    return len(alike)
+
+
+class CudaGraph:
+    """`fn` of tensors on a GPU, for inputs of the given shapes.
+
+    Args:
+        fn: takes the inputs, returns a tensor; it may not wait for the GPU, and what it does beside its
+            kernels is done now and never again. The weights that it reads must stay where they are.
+        inputs: an example; what they hold does not matter to the result.
+    """
+
+    def __init__(self, fn: Callable[..., Tensor], inputs: Sequence[Tensor]):
+        self._inputs = [given.clone() for given in inputs]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UPS):
+                fn(*self._inputs)
+        torch.cuda.current_stream().wait_stream(stream)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._output = fn(*self._inputs)
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Return fn(*inputs), in memory of its own."""
+        for kept, given in zip(self._inputs, inputs, strict=True):
+            kept.copy_(given)
+        self._graph.replay()
+        return self._output.clone()

@@ -1,0 +1,69 @@
+"""What every rule's script does around its work: threads, log, and errors that a user can read."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nfbench.errors import UserError
+
+
+@contextmanager
+def script(log: str | Path, threads: int | None = None) -> Iterator[Callable[[str], None]]:
+    """Run a script's body with its progress shown on the terminal and kept in its log file.
+
+    Args:
+        log: the rule's log file; written anew.
+        threads: how many threads the rule was given, to which torch is held; None for a script that
+            computes nothing with torch, which is then not even imported.
+
+    Yields:
+        A function that reports one line.
+
+    Raises:
+        SystemExit: with status 1 after a `UserError`, whose sentence is shown without a traceback.
+    """
+    logger = _logger(Path(log))
+    if threads is not None:
+        _limit_threads(threads)
+    try:
+        yield logger.info
+    except UserError as error:
+        logger.error("error: %s", error)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        logger.error("interrupted")
+        raise
+    except Exception:
+        logger.exception("a defect in the suite, not in your input:")
+        raise SystemExit(1) from None
+
+
+def progress(done: int, total: int, started: float) -> str:
+    """Describe how far a loop over images is; `started` is its start by time.monotonic()."""
+    rate = done / max(time.monotonic() - started, 1e-9)
+    return f"{done}/{total} images  {rate:.0f} images/s  {(total - done) / rate:.0f} s left"
+
+
+def _logger(path: Path) -> logging.Logger:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    logger = logging.getLogger("nfbench.script")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.handlers.clear()
+    label = "/".join(path.with_suffix("").parts[-3:])  # tells parallel jobs apart on the terminal
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(logging.Formatter(f"[{label}] %(message)s"))
+    file = logging.FileHandler(path, mode="w")
+    file.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    logger.addHandler(terminal)
+    logger.addHandler(file)
+    return logger
+
+
+def _limit_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)

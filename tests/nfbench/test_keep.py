@@ -1,0 +1,45 @@
+"""Keeping a run where it is committed."""
+
+import pytest
+
+from nfbench.errors import UserError
+from nfbench.keep import keep, kind_of
+from nfbench.measurements import THIS_RUN, read_rows, row, write_rows
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A finished run of one measurement, with a table and a figure."""
+    folder = tmp_path / "results/small"
+    keys = {"origin": THIS_RUN, "experiment": "small", "sampler": "biflow", "seed": 0}
+    made = {"device": "AMD EPYC", "precision": "fp32", "commit": "0123456789ab"}
+    write_rows(folder / "measurements.csv", [row("fd", 1.5, space="effnet", **keys)], made)
+    for name in ("experiment.yaml", "report/tables/table1.csv", "report/figures/training.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("experiment: small\n")
+    return tmp_path / "results"
+
+
+def test_a_kept_run_says_that_it_is_a_reference_and_is_listed(results):
+    folder = keep("small", results)
+    assert folder.name == "small-cpu"
+    assert read_rows(folder / "measurements.csv")["origin"].tolist() == ["reference small-cpu"]
+    assert (folder / "table1.csv").is_file()
+    assert (folder / "figures/training.png").is_file()
+    keep("small", results)
+    assert (results / "reference/index.txt").read_text() == "small-cpu\n"
+
+
+def test_a_run_with_uncommitted_changes_is_not_kept(results):
+    path = results / "small/measurements.csv"
+    path.write_text(path.read_text().replace("0123456789ab", "0123456789ab+dirty"))
+    with pytest.raises(UserError, match="uncommitted changes"):
+        keep("small", results)
+    assert not (results / "reference").exists()
+
+
+def test_the_folder_is_called_after_the_device():
+    assert kind_of(["NVIDIA H100 80GB HBM3"]) == "h100"
+    assert kind_of(["Intel(R) Xeon(R) Processor"]) == "cpu"
+    with pytest.raises(UserError, match="of one device"):
+        kind_of(["NVIDIA H100 80GB HBM3", "AMD EPYC"])

@@ -1,0 +1,128 @@
+"""Where and how networks run: device, precision, and what is compiled and computes the same."""
+
+import pytest
+import torch
+from torch import nn
+
+from nfbench.errors import UserError
+from nfbench.runtime import (
+    TRAINING_STEPS_THAT_PAY,
+    Runtime,
+    autocast,
+    compile_repeated,
+    compiling_pays,
+    fast_float32,
+    in_full_precision,
+    resolve_precision,
+)
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+def test_auto_is_bf16_on_a_gpu_and_fp32_on_a_cpu_and_words_are_kept():
+    assert [resolve_precision("auto", device) for device in (CPU, GPU)] == ["fp32", "bf16"]
+    assert resolve_precision("bf16", CPU) == "bf16"
+    assert Runtime.resolve("cpu", "auto", "auto") == Runtime(CPU, "fp32", "auto")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_an_absent_gpu_is_refused_and_auto_does_without():
+    with pytest.raises(UserError, match="device is 'cuda' but torch finds no GPU; set device to 'auto'"):
+        Runtime.resolve("cuda", "auto")
+    assert Runtime.resolve("auto", "auto").device == CPU
+
+
+def test_a_module_in_full_precision_rounds_nothing_inside_autocast():
+    linear, x = nn.Linear(6, 6), torch.randn(3, 6)
+    with autocast(CPU, "bf16"):
+        assert linear(x).dtype == torch.bfloat16
+        result = in_full_precision(linear, x)
+        assert in_full_precision(linear, x.bfloat16()).dtype == torch.float32
+    assert torch.equal(result, linear(x))
+
+
+def test_a_module_in_full_precision_is_sized_up_without_values():
+    with torch.device("meta"):
+        assert in_full_precision(nn.Linear(6, 4), torch.empty(3, 6)).shape == (3, 4)
+
+
+def test_tf32_is_allowed_on_a_gpu_alone():
+    with fast_float32(CPU):
+        assert torch.get_float32_matmul_precision() == "highest"
+    with fast_float32(GPU):
+        assert torch.get_float32_matmul_precision() == "high"
+
+
+def test_tf32_is_allowed_for_a_while_whatever_happens():
+    def fail():
+        with fast_float32(GPU):
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+class Part(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(6, 6)
+
+    def forward(self, x):
+        return x + torch.sin(in_full_precision(self.linear, x))
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.heads = nn.ModuleList(nn.Linear(6, 1) for _ in range(2))
+        self.parts = nn.ModuleList(Part() for _ in range(4))
+        self.last = Part()
+
+    def forward(self, x):
+        for part in self.parts:
+            x = part(x)
+        return self.heads[0](self.last(x))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "steps", "pays"),
+    [
+        ("auto", GPU, TRAINING_STEPS_THAT_PAY, True),
+        ("auto", GPU, TRAINING_STEPS_THAT_PAY - 1, False),
+        ("auto", CPU, 10**9, False),
+        ("never", GPU, 10**9, False),
+    ],
+)
+def test_only_a_long_training_on_a_gpu_is_compiled(wanted, device, steps, pays):
+    assert compiling_pays(wanted, device, steps) == pays
+
+
+def test_a_misspelt_word_is_refused():
+    with pytest.raises(UserError, match="compile is 'always'; it must be 'auto' or 'never'"):
+        compiling_pays("always", CPU, 1)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_compiler_works_once_for_all_parts_that_are_alike_and_they_compute_the_same(precision):
+    torch.compiler.reset()
+    graphs = []
+
+    def backend(graph, _inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    torch.manual_seed(0)
+    network, x = Network(), torch.randn(3, 6)
+    names = list(network.state_dict())
+    with autocast(CPU, precision):
+        expected = network(x)
+        assert compile_repeated(network, backend) == 5
+        assert torch.equal(network(x), expected)
+    assert len(graphs) == 2  # of five parts: the first is given what has no gradient
+    assert list(network.state_dict()) == names
+
+
+def test_a_network_without_repeated_parts_is_refused():
+    with pytest.raises(ValueError, match="Linear has no list of modules to compile"):
+        compile_repeated(nn.Linear(2, 2))
