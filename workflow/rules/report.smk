@@ -100,7 +100,7 @@ rule plot_images:
             reverse_file(w.experiment, name, first_seed(w)) for name in edited_reverses(w.experiment)
         ],
     output:
-        directory("results/{experiment}/report/images"),
+        "results/{experiment}/report/images/samples.png",  # the others lie beside it
     log:
         "results/{experiment}/logs/plot_images.log",
     params:
@@ -126,7 +126,7 @@ rule report_experiment:
         specs=ancient(SPECS),
         images=branch(
             lambda w: images_of(w.experiment),
-            then="results/{experiment}/report/images",
+            then="results/{experiment}/report/images/samples.png",
             otherwise=[],
         ),
     output:
@@ -176,8 +176,8 @@ rule report_page:
         tables=[f"results/{name}.csv" for name in TABLES],
         claims="results/claims.csv",
         experiments=expand("results/{experiment}/experiment.yaml", experiment=ACTIVE.joined),
-        figures=expand("results/{experiment}/report/figures", experiment=ACTIVE.joined),
-        images=[f"results/{name}/report/images" for name in ACTIVE.joined if images_of(name)],
+        pages=expand("results/{experiment}/report/report.html", experiment=ACTIVE.joined),
+        images=[f"results/{name}/report/images/samples.png" for name in ACTIVE.joined if images_of(name)],
         specs=ancient(SPECS),
     output:
         report("results/report.html", category="Page"),

@@ -138,7 +138,7 @@ with script(snakemake.log[0], snakemake.threads) as report:
     splits = load_section(params.data)
     test, flow = splits.test, load_flow(given.flow)
     reverses = dict(zip(params.names, zip(params.objectives, given.reverses, strict=True), strict=True))
-    folder = Path(snakemake.output[0])
+    folder = Path(snakemake.output[0]).parent
     for name in params.figures:
         style.save(FIGURES[name](), folder / f"{name}.png", folder / f"{name}.pdf")
         report(name)

@@ -23,7 +23,7 @@ with script(snakemake.log[0]) as report:
         write(tables[name], specs[name], made.tables, pairs)
         report(f"{name}: {len(tables[name])} rows")
     draw_charts(rows, experiment, made.figures)
-    figures = {name: Path(given.images, f"{name}.png") for name in params.images}
+    figures = {name: Path(given.images).with_name(f"{name}.png") for name in params.images}
     figures |= {name: Path(made.figures, f"{name}.png") for name in params.charts}
     sections = experiment_sections(experiment, tables, specs, figures)
     write_page(made.page, experiment["experiment"], sections)
