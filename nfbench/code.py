@@ -18,9 +18,13 @@ PACKAGES = ("nfbench", "baselines", "biflow")
 
 def fingerprint(files: Iterable[str | Path], *told: Any) -> str:
     """Return a short hash of the code of files with all that they import, and of JSON-able values."""
-    code = {_name(path): code_hash(path) for path in closure(files)}
-    content = json.dumps([code, told], sort_keys=True)
+    content = json.dumps([_code(tuple(files)), told], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+@cache
+def _code(files: tuple[str | Path, ...]) -> dict[str, str]:
+    return {_name(path): code_hash(path) for path in closure(files)}
 
 
 def closure(files: Iterable[str | Path]) -> list[Path]:

@@ -11,7 +11,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ["nfbench", "baselines", "biflow"]  # from the ground up
-STOREYS = {"data": 0, "sample": 1, "train": 1, "measure": 2, "report": 2, "verify": 3}  # of nfbench
+STOREYS = {
+    "data": 0,
+    "sample": 1,
+    "train": 1,
+    "measure": 2,
+    "report": 2,
+    "verify": 3,
+    "keep": 3,
+}  # of nfbench
 # What the workflow imports before anything is run, and must have in a moment.
 WITHOUT_TORCH = ["baselines", "biflow", "nfbench.experiment", "nfbench.measurements", "nfbench.code"]
 MOST_LINES = 400

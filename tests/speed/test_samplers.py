@@ -75,6 +75,7 @@ class Subject:
         self.sampler, self.precision = build(request, self.device, wanted)
         self.weights = self.memory.peak() or 0  # bytes; no larger batch takes more of them
         self.clock_mhz = clock_mhz(self.device)
+        self.seconds = request["seconds"]
         self.peaks: dict[float, tuple[int, int | None]] = {}  # largest batch, bytes beyond weights
         self.measured: list[tuple[dict[str, Any], Callable[[], None], float]] = []
 
@@ -97,7 +98,7 @@ class Subject:
             call()
             flops, n = flops_of(notes["guidance"]), notes["batch_size"]
             if flops and most is None:
-                most = matmul_flops_per_second(self.device, self.precision)
+                most = matmul_flops_per_second(self.device, self.precision, WARM_UP * self.seconds)
             joules = joules_per_call(self.device, timed(call, self.device))
             notes["costs"] = {
                 "flops_per_image": flops,

@@ -23,9 +23,15 @@ class TinyRun:
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="biflow-bench-workflow-"))
         self._log = self.folder / "snakemake.log"
+        # Threads that wait by spinning take the core that a test is running on.
+        environment = os.environ | {"OMP_WAIT_POLICY": "passive"}
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                command(self.folder), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                command(self.folder),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
             )
 
     def finished(self) -> Path:

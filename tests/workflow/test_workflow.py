@@ -30,6 +30,32 @@ def table(finished):
     return pd.read_csv(finished / "results/table1.csv").set_index("sampler")
 
 
+def test_a_training_that_is_killed_leaves_nothing_half_written_and_runs_again(tmp_path):
+    target = "results/tiny/flows/flow/seed0.safetensors"
+    endless = ("--config", "flows={flow: {training: {steps: 1000000}}}")
+    log = tmp_path / "results/tiny/logs/train_flow/flow/seed0.log"
+    running = subprocess.Popen(
+        command(tmp_path, target, *endless),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not (log.is_file() and "step" in log.read_text()):
+            assert running.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+    assert not list((tmp_path / "results/tiny/flows/flow").glob("*"))
+    assert snakemake(tmp_path, "-n", target, "--unlock").returncode == 0
+    again = snakemake(tmp_path, "-n", target)
+    assert again.returncode == 0, again.stderr
+    assert "train_flow" in rules_to_run(again.stdout + again.stderr)
+
+
 def test_table_1_has_a_row_a_sampler_with_quality_speed_and_cost(table):
     assert list(table.index) == ROWS
     drawn = table.drop("real")
@@ -141,52 +167,19 @@ def test_a_changed_setting_runs_what_depends_on_it_and_no_more(finished):
     assert not {"train_flow", "train_reverse", "draw_samples", "measure_speed", "measure_reference"} & rules
 
 
-def test_a_training_that_is_killed_leaves_nothing_half_written_and_runs_again(tmp_path):
-    target = "results/tiny/flows/flow/seed0.safetensors"
-    endless = ("--config", "flows={flow: {training: {steps: 1000000}}}")
-    log = tmp_path / "results/tiny/logs/train_flow/flow/seed0.log"
-    running = subprocess.Popen(
-        command(tmp_path, target, *endless),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while not (log.is_file() and "step" in log.read_text()):
-            assert running.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.5)
-    finally:
-        os.killpg(running.pid, signal.SIGKILL)
-        running.wait()
-    assert not list((tmp_path / "results/tiny/flows/flow").glob("*"))
-    assert snakemake(tmp_path, "-n", target, "--unlock").returncode == 0
-    again = snakemake(tmp_path, "-n", target)
-    assert again.returncode == 0, again.stderr
-    assert "train_flow" in rules_to_run(again.stdout + again.stderr)
-
-
 def test_corrupt_files_stop_their_rules_with_a_sentence(finished, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder)
     results = folder / "results/tiny"
-    for broken in ("flows/flow/seed0.safetensors", "samples/biflow/seed0.npz"):
+    for broken in ("flows/flow/seed0.safetensors", "samples/real/seed0.npz"):
         path = results / broken
         path.write_bytes(path.read_bytes()[:200])
-    targets = ["measure/likelihood/flow/seed0.csv", "measure/quality/biflow/seed0.csv"]
+    targets = ["measure/likelihood/flow/seed0.csv", "measure/quality/real/seed0.csv"]
     for target in targets:
         (results / target).unlink()
     done = snakemake(folder, *(f"results/tiny/{target}" for target in targets), "--keep-going")
     assert done.returncode != 0
     assert "error: Checkpoint results/tiny/flows/flow/seed0.safetensors is corrupt" in done.stderr
-    assert "error: results/tiny/samples/biflow/seed0.npz is no sample set or is corrupt" in done.stderr
+    assert "error: results/tiny/samples/real/seed0.npz is no sample set or is corrupt" in done.stderr
     assert "a defect in the suite" not in done.stderr
     assert not any((results / target).exists() for target in targets)
-
-
-def test_config_files_of_the_repository_are_right(tmp_path):
-    for path in sorted((ROOT / "config").glob("*.yaml")):
-        if path.stem not in ("tables", "claims", "tiny", "fashion"):
-            done = snakemake(tmp_path, "-n", "--quiet", "all", config=path)
-            assert done.returncode == 0, f"{path.name}: {done.stdout}{done.stderr}"

@@ -100,7 +100,7 @@ def n_calls(seconds_per_call: float, seconds: float, min_calls: int) -> int:
     return max(min_calls, min(MOST_CALLS, int(seconds / max(seconds_per_call, 1e-9))))
 
 
-def matmul_flops_per_second(device: torch.device, precision: str, max_seconds: float = 2.0) -> float:
+def matmul_flops_per_second(device: torch.device, precision: str, max_seconds: float) -> float:
     """Return the rate at which the device multiplies two large square matrices.
 
     A sampler's utilisation is its own rate (FLOPs an image times images a second) over this one, both

@@ -66,7 +66,7 @@ def test_calls_fill_the_time_within_bounds(per_call: float, calls: int):
 def test_the_rate_of_a_product_is_its_flops_by_its_time(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(timer, "MATMUL_SIDE", {"cpu": 10})
     monkeypatch.setattr(timer, "warm_up", lambda *_, **__: WarmUp(4.0, 1, stable=True))
-    assert timer.matmul_flops_per_second(torch.device("cpu"), "bf16") == 2 * 10**3 / 4
+    assert timer.matmul_flops_per_second(torch.device("cpu"), "bf16", 1) == 2 * 10**3 / 4
 
 
 def test_the_peak_of_resident_memory_is_in_bytes():
