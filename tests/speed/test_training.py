@@ -2,7 +2,7 @@
 
     pytest tests/speed/test_training.py --benchmark-only
 
-Every contestant makes one step a round, in an order drawn for that round, since the speed of a shared machine
+Every recipe makes one step a round, in an order drawn for that round, since the speed of a shared machine
 drifts: `published` is the step restated plainly, `adamw` ours with the same optimiser, `muon` ours as the
 experiment trains. Images are random; times do not depend on them. Ratios, images a second and utilisation (of
 the FLOPs of a plain step) are in the notes (`extra_info`) of pytest-benchmark's JSON.
@@ -82,7 +82,7 @@ def case_of(name: str, trained: str, device: torch.device) -> Case:
 
 
 def steps_of(case: Case, runtime: Runtime) -> dict[str, Callable[[], Any]]:
-    """Return one step of every contestant; ours are compiled on a GPU, as in a long training."""
+    """Return one step of every recipe; ours are compiled on a GPU, as in a long training."""
     published = case.new(), case.published_loss, case.data, case.config.batch_size
     steps = {"published": PublishedStep(*published, runtime.device, runtime.precision)}
     for optimizer in ("adamw", "muon"):

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +24,12 @@ ERROR = "UserError: "  # precedes the sentence of a user's mistake in pytest's o
 
 Report = Callable[[str], None]
 Row = dict[str, Any]
+Timing = tuple[str, str]  # a sampler, and the metric that its time is
+TIME, REPLICATE = "ms_per_image", "ms_per_image_replicate"
 
 
-@dataclass(frozen=True)
-class Entrant:
-    """What a process times: a sampler, or the same sampler again as its replicate."""
-
-    sampler: str
-    replicate: bool = False
-
-    @property
-    def metric(self) -> str:
-        """Name of the metric that its time is."""
-        return "ms_per_image_replicate" if self.replicate else "ms_per_image"
-
-
-def entrants(names: Sequence[str], replicate: str | None = None) -> list[Entrant]:
-    """Return what a repetition times.
+def timed_once(names: Sequence[str], replicate: str | None = None) -> list[Timing]:
+    """Return what a repetition times: every sampler, and one of them again as its A/A replicate.
 
     Args:
         names: of the samplers.
@@ -56,13 +44,13 @@ def entrants(names: Sequence[str], replicate: str | None = None) -> list[Entrant
         raise UserError(
             f"'speed.replicate' is '{replicate}'; it must be a sampler that is timed: {', '.join(names)}."
         )
-    return [*map(Entrant, names), Entrant(replicate or names[0], replicate=True)]
+    return [*((name, TIME) for name in names), (replicate or names[0], REPLICATE)]
 
 
-def orders(entrants: Sequence[Entrant], repetitions: int, seed: int) -> list[list[Entrant]]:
+def orders(timings: Sequence[Timing], repetitions: int, seed: int) -> list[list[Timing]]:
     """Draw the order of every repetition."""
     rng = random.Random(seed)
-    return [rng.sample(list(entrants), len(entrants)) for _ in range(repetitions)]
+    return [rng.sample(list(timings), len(timings)) for _ in range(repetitions)]
 
 
 def scales_of(sampler: Mapping[str, Any], scales: Sequence[float]) -> list[float]:
@@ -93,16 +81,16 @@ def measure(
         UserError: a process fails, or none could time anything.
     """
     by_name = {subject["row"]["name"]: subject for subject in subjects}
-    plan = orders(entrants(list(by_name), speed["replicate"]), speed["repetitions"], speed["seed"])
+    plan = orders(timed_once(list(by_name), speed["replicate"]), speed["repetitions"], speed["seed"])
     common = {"device": device, "precision": precision, "threads": threads}
     common |= {key: speed[key] for key in ("batch_sizes", "seconds", "min_calls")}
     rows: list[Row] = []
-    for repetition, entrant in ((i, entrant) for i, order in enumerate(plan) for entrant in order):
-        subject = by_name[entrant.sampler]
+    for repetition, (name, metric) in ((i, timing) for i, order in enumerate(plan) for timing in order):
+        subject = by_name[name]
         request = common | dict(subject) | {"guidance": scales_of(subject["row"], speed["guidance"])}
-        request["costs"] = not entrant.replicate and needs_costs(rows, entrant.sampler)
-        report(f"repetition {repetition + 1}/{len(plan)}: {entrant.sampler}")
-        rows += rows_of(entrant, repetition, request, run_process(request, report))
+        request["costs"] = metric == TIME and needs_costs(rows, name)
+        report(f"repetition {repetition + 1}/{len(plan)}: {name}")
+        rows += rows_of((name, metric), repetition, request, run_process(request, report))
     return with_origin(rows)
 
 
@@ -174,18 +162,19 @@ def read_cells(path: str | Path) -> list[Row]:
 
 
 def rows_of(
-    entrant: Entrant, repetition: int, request: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]
+    timing: Timing, repetition: int, request: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]
 ) -> list[Row]:
     """Turn the cells of a process into rows; a cell that is missing becomes one without a time."""
+    name, metric = timing
     known = {(cell["batch_size"], cell["guidance"]): cell for cell in cells}
     rows = []
     for batch_size, scale in itertools.product(request["batch_sizes"], request["guidance"]):
-        keys = {"sampler": entrant.sampler, "batch_size": batch_size, "guidance": scale}
+        keys = {"sampler": name, "batch_size": batch_size, "guidance": scale}
         keys |= {"repetition": repetition}
         if (batch_size, scale) in known:
-            rows += _cell_rows(entrant, keys, known[batch_size, scale])
+            rows += _cell_rows(metric, keys, known[batch_size, scale])
         else:
-            rows.append(row(entrant.metric, None, **keys))
+            rows.append(row(metric, None, **keys))
     return rows
 
 
@@ -196,11 +185,11 @@ def flag_of(cell: Mapping[str, Any]) -> str:
     return "" if cell["stable"] and not cell["waits_passively"] else "unstable"
 
 
-def _cell_rows(entrant: Entrant, keys: Row, cell: Mapping[str, Any]) -> list[Row]:
+def _cell_rows(metric: str, keys: Row, cell: Mapping[str, Any]) -> list[Row]:
     keys = keys | {key: cell[key] for key in ("device", "precision", "commit")}
     flag = flag_of(cell)
-    rows = [row(entrant.metric, 1e3 * cell["seconds"] / cell["batch_size"], **keys, flag=flag)]
-    if entrant.replicate:
+    rows = [row(metric, 1e3 * cell["seconds"] / cell["batch_size"], **keys, flag=flag)]
+    if metric == REPLICATE:
         return rows
     peak = cell["peak_memory_bytes"]
     rows.append(row("peak_memory_mib", None if peak is None else peak / 2**20, **keys))

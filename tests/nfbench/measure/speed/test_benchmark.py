@@ -11,7 +11,7 @@ import pytest
 from nfbench.config import FlowConfig, SamplerRow, SpeedConfig
 from nfbench.errors import UserError
 from nfbench.measure.speed import benchmark
-from nfbench.measure.speed.benchmark import Entrant, entrants, orders, read_cells, rows_of
+from nfbench.measure.speed.benchmark import REPLICATE, TIME, orders, read_cells, rows_of, timed_once
 from nfbench.measurements import read_rows, write_rows
 
 REQUEST = {"batch_sizes": [1, 4], "guidance": [0.0]}
@@ -25,21 +25,21 @@ COSTS = {"flops_per_image": 100, "utilisation": 0.5, "joules_per_image": None}
 
 def test_every_sampler_is_timed_once_a_repetition_and_one_twice():
     names = ["a", "b", "c"]
-    timed = entrants(names, "b")
+    timed = timed_once(names, "b")
     drawn = orders(timed, repetitions=20, seed=0)
-    everyone = Counter([Entrant("a"), Entrant("b"), Entrant("c"), Entrant("b", replicate=True)])
+    everyone = Counter([("a", TIME), ("b", TIME), ("c", TIME), ("b", REPLICATE)])
     assert all(Counter(order) == everyone for order in drawn)
     assert len(set(map(tuple, drawn))) > 10
     assert drawn == orders(timed, repetitions=20, seed=0)
     assert drawn != orders(timed, repetitions=20, seed=1)
-    assert entrants(names)[-1] == Entrant("a", replicate=True)
+    assert timed_once(names)[-1] == ("a", REPLICATE)
 
 
 def test_a_replicate_that_is_not_timed_and_nothing_to_time_are_refused():
     with pytest.raises(UserError, match=r"'speed.replicate' is 'x'; it must be .* a, b"):
-        entrants(["a", "b"], "x")
+        timed_once(["a", "b"], "x")
     with pytest.raises(UserError, match="no sampler is to be timed"):
-        entrants([])
+        timed_once([])
 
 
 def test_a_row_with_guidance_of_its_own_is_timed_at_that_scale_alone():
@@ -48,7 +48,7 @@ def test_a_row_with_guidance_of_its_own_is_timed_at_that_scale_alone():
 
 
 def test_a_cell_becomes_a_row_for_each_quantity_and_a_missing_one_a_row_without_time():
-    rows = rows_of(Entrant("s"), 2, REQUEST, [CELL | {"costs": COSTS}])
+    rows = rows_of(("s", TIME), 2, REQUEST, [CELL | {"costs": COSTS}])
     missing, *measured = rows
     assert missing["value"] is None
     assert (missing["metric"], missing["batch_size"], missing["flag"]) == ("ms_per_image", 1, "not_measured")
@@ -63,7 +63,7 @@ def test_a_cell_becomes_a_row_for_each_quantity_and_a_missing_one_a_row_without_
 
 
 def test_of_a_replicate_the_time_alone_is_kept():
-    rows = rows_of(Entrant("s", replicate=True), 0, REQUEST, [CELL])
+    rows = rows_of(("s", REPLICATE), 0, REQUEST, [CELL])
     assert [row["metric"] for row in rows] == ["ms_per_image_replicate"] * 2
 
 
@@ -78,7 +78,7 @@ def test_of_a_replicate_the_time_alone_is_kept():
     ],
 )
 def test_times_carry_the_flag_of_their_cell_and_counts_do_not(changed, flag):
-    rows = rows_of(Entrant("s"), 0, REQUEST, [CELL | {"costs": COSTS} | changed])[1:]
+    rows = rows_of(("s", TIME), 0, REQUEST, [CELL | {"costs": COSTS} | changed])[1:]
     flags = {row["metric"]: row.get("flag", "") for row in rows}
     assert flags["ms_per_image"] == flags["utilisation"] == flag
     assert flags["flops_per_image"] == flags["peak_memory_mib"] == ""
@@ -88,10 +88,10 @@ def test_times_carry_the_flag_of_their_cell_and_counts_do_not(changed, flag):
 
 
 def test_rows_without_a_time_get_the_origin_of_the_others():
-    rows = benchmark.with_origin(rows_of(Entrant("s"), 0, REQUEST, [CELL]))
+    rows = benchmark.with_origin(rows_of(("s", TIME), 0, REQUEST, [CELL]))
     assert {(row["device"], row["precision"], row["commit"]) for row in rows} == {("d", "fp32", "c")}
     with pytest.raises(UserError, match="no sampler could be timed"):
-        benchmark.with_origin(rows_of(Entrant("s"), 0, REQUEST, []))
+        benchmark.with_origin(rows_of(("s", TIME), 0, REQUEST, []))
 
 
 def result(path: Path, *, median: float = 2.0, **notes) -> Path:
