@@ -27,7 +27,7 @@ def tree(tmp_path, monkeypatch):
         clear()
 
     def clear() -> None:
-        for cached in (code.imports, code._module_files, code.code_hash):
+        for cached in (code.imports, code._module_files, code.code_hash, code._code):
             cached.cache_clear()
 
     monkeypatch.setattr(code, "ROOT", tmp_path)
@@ -95,4 +95,5 @@ def test_a_file_of_one_s_own_counts_with_those_beside_it_that_it_imports(tmp_pat
     before = code.fingerprint([folder / "mine.py"])
     (folder / "help_of_mine.py").write_text("x = 2\n")
     code.code_hash.cache_clear()
+    code._code.cache_clear()
     assert code.fingerprint([folder / "mine.py"]) != before
