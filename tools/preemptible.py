@@ -12,7 +12,6 @@ after SIGTERM, 1 something failed.
 """
 
 import argparse
-import csv
 import fcntl
 import hashlib
 import io
@@ -28,6 +27,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pandas as pd
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a checkout runs without being installed
 
@@ -42,13 +43,7 @@ FINISHED, FAILED, UNFINISHED, TERMINATED = 0, 1, 75, 143
 MOST_FILES, MOST_BYTES, HEADER = 8, 15 * 2**20, 4096
 # What comes back first where not all fits: numbers are small and everything else was made for them; a
 # training is lost with its state; sample sets are drawn again in minutes.
-WORTH = (
-    (".csv", ".json", ".yaml", ".md", ".html"),
-    (RESUME,),
-    (".safetensors",),
-    (".png", ".pdf"),
-    (".npz",),
-)
+WORTH = ((".csv", ".json", ".yaml", ".md", ".html"), (RESUME,), (".safetensors",), (".png", ".pdf"))
 # Columns that may differ between two runs of the same commit: times, and what is said of them.
 TIMED = ("train_seconds", "ms_per_image", "images_per_second", "speedup", "notes")
 
@@ -56,9 +51,6 @@ TIMED = ("train_seconds", "ms_per_image", "images_per_second", "speedup", "notes
 def say(line: str) -> None:
     """Print a line of progress."""
     print(f"preemptible: {line}", file=sys.stderr, flush=True)
-
-
-# --- packing ---
 
 
 def worth(path: Path) -> int:
@@ -118,9 +110,6 @@ def unpack(pack_folder: Path, folder: Path) -> None:
         say(f"unpacked results of commit {content['commit']}, and this is {commit()}: what is made stays")
 
 
-# --- running ---
-
-
 def end(process: subprocess.Popen, patience: float) -> None:
     """Tell a command and all that it started to end, and end by force what has not after some seconds."""
     deadline, number = time.monotonic() + patience, signal.SIGTERM
@@ -145,9 +134,7 @@ def stages(config: Path, targets: list[str]) -> Iterator[tuple[str, list[str]]]:
 def run(options: argparse.Namespace) -> int:
     """Work for the time that there is, then pack; return the exit status."""
     if options.minutes is None or 60 * options.minutes <= options.reserve:
-        raise UserError(
-            f"give more time than the {options.reserve:g} s kept for stopping, e.g. --minutes 10."
-        )
+        raise UserError(f"give more time than the {options.reserve:g} s for stopping, e.g. --minutes 10.")
     deadline = time.monotonic() + 60 * options.minutes - options.reserve
     folder = options.directory.resolve()
     with sigterm_noticed() as notice, alone(folder):
@@ -207,24 +194,14 @@ def rehearse(options: argparse.Namespace) -> int:
     subprocess.run([*this, "--directory", str(options.directory / "whole")], check=True)
     seconds = time.monotonic() - started
     for cut in range(1, options.rehearse + 1):
-        packed = options.directory / f"pack{cut}"
-        command = [
-            *this,
-            "--directory",
-            str(options.directory / f"cut{cut}"),
-            *unpacked,
-            "--pack",
-            str(packed),
-        ]
-        process, moment = (
-            subprocess.Popen(command),
-            moments.uniform(0.2, 1) * seconds / (options.rehearse + 1),
-        )
+        here, packed = (str(options.directory / f"{name}{cut}") for name in ("cut", "pack"))
+        process = subprocess.Popen([*this, "--directory", here, *unpacked, "--pack", packed])
+        moment = moments.uniform(0.2, 1) * seconds / (options.rehearse + 1)
         with suppress(subprocess.TimeoutExpired):
             process.wait(moment)
         process.terminate()
         say(f"cut {cut} after {moment:.0f} s: status {process.wait()}")
-        unpacked = ["--unpack", str(packed)]
+        unpacked = ["--unpack", packed]
     subprocess.run([*this, "--directory", str(options.directory / "last"), *unpacked], check=True)
     found = list(differing(*(options.directory / name / "results/table1.csv" for name in ("whole", "last"))))
     say("; ".join(found) or f"after {options.rehearse} cuts the tables are the same")
@@ -233,13 +210,12 @@ def rehearse(options: argparse.Namespace) -> int:
 
 def differing(one: Path, other: Path) -> Iterator[str]:
     """Yield the cells in which two tables differ, columns of time apart."""
-    first, second = (list(csv.DictReader(path.open())) for path in (one, other))
-    if len(first) != len(second):
-        yield f"{len(first)} rows against {len(second)}"
-    for row, beside in zip(first, second, strict=False):
-        for column in row:
-            if not column.startswith(TIMED) and row[column] != beside[column]:
-                yield f"{row['sampler']}, {column}: {row[column]} against {beside[column]}"
+    tables = [pd.read_csv(path, dtype=str).set_index("sampler").fillna("") for path in (one, other)]
+    first, second = (table.loc[:, ~table.columns.str.startswith(TIMED)].stack() for table in tables)
+    for cell in first.index.union(second.index):
+        values = first.get(cell), second.get(cell)
+        if values[0] != values[1]:
+            yield f"{', '.join(cell)}: {values[0]} against {values[1]}"
 
 
 def main() -> int:
@@ -251,9 +227,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, help="until the command has returned")
     parser.add_argument("--pack", type=Path, help="folder for what must come back")
     parser.add_argument("--unpack", type=Path, help="a pack to go on from")
-    parser.add_argument(
-        "--directory", type=Path, default=Path(), help="where the workflow runs (default: here)"
-    )
+    parser.add_argument("--directory", type=Path, default=Path(), help="where it runs (default: here)")
     parser.add_argument("--targets", nargs="+", default=[], help="what to make (default: everything)")
     parser.add_argument("--cores", default="all", help="as Snakemake takes it (default: all)")
     parser.add_argument("--gpu-jobs", type=int, default=4, help="jobs that may share the GPU (default: 4)")
