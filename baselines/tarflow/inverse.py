@@ -114,7 +114,7 @@ class FlowInverse(ABC):
             images=images.clone(),  # outside, so that a caller may differentiate through what follows
             nfe=count.evaluations / (self.flow.spec.blocks * len(z)),
             token_steps=count.tokens / len(z),
-            sweeps=[block.double().mean().item() for block in sweeps] if iterative else None,
+            iterations=[block.double().mean().item() for block in sweeps] if iterative else None,
         )
 
 

@@ -8,7 +8,7 @@ from nfbench.data.pixels import to_float
 from nfbench.errors import UserError
 from nfbench.sample.sample_set import Draw
 
-NO_COST = {"nfe": None, "token_steps": None, "sweeps": None, "score_evaluations": None}
+NO_COST = {"nfe": None, "token_steps": None, "iterations": None, "score_evaluations": None}
 
 
 def real_images(data: Dataset, sigma: float, seed: int) -> Draw:

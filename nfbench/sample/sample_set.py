@@ -27,7 +27,7 @@ class Draw:
     Attributes:
         images: floating, (n, c, H, W), nominally in [-1, 1].
         labels: the classes asked for, int64, (n,); -1 throughout for an unconditional model.
-        cost: nfe, token_steps, sweeps and score_evaluations, averaged over batches.
+        cost: nfe, token_steps, iterations and score_evaluations, averaged over batches.
     """
 
     images: np.ndarray
@@ -91,12 +91,12 @@ def draw(
 
 
 def _mean_cost(outs: list[Sampled]) -> dict[str, Any]:
-    sweeps = [out.sweeps for out in outs]
+    iterations = [out.iterations for out in outs]
     steps = [out.token_steps for out in outs]
     return {
         "nfe": float(np.mean([out.nfe for out in outs])),
         "token_steps": None if None in steps else float(np.mean(steps)),
-        "sweeps": None if None in sweeps else np.mean(sweeps, axis=0).tolist(),
+        "iterations": None if None in iterations else np.mean(iterations, axis=0).tolist(),
         "score_evaluations": float(np.mean([out.score_evaluations for out in outs])),
     }
 

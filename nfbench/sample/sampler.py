@@ -18,7 +18,7 @@ class Sampled:
         nfe: serial evaluations of the whole network (for a flow: block evaluations / K), mean over images.
         token_steps: tokens evaluated, summed over serial calls, mean over images; None where tokens play
             no part.
-        sweeps: fixed-point sweeps per block, mean over images, data side first; None for samplers that
+        iterations: of the fixed point per block, mean over images, data side first; None for samplers that
             make none.
         score_evaluations: forward-and-backward passes spent on denoising.
     """
@@ -26,7 +26,7 @@ class Sampled:
     images: "Tensor"
     nfe: float
     token_steps: float | None = None
-    sweeps: list[float] | None = None
+    iterations: list[float] | None = None
     score_evaluations: int = 0
 
     def replace(self, **changes: Any) -> "Sampled":

@@ -119,7 +119,7 @@ def test_sampling_passes_every_block_once(student, flow, z, y):
     sampler = make_sampler("farmer", student)
     before = z.clone()
     out = sampler.sample(z, y)
-    assert (out.nfe, out.token_steps, out.sweeps, out.score_evaluations) == (1, 3 * 9, None, 0)
+    assert (out.nfe, out.token_steps, out.iterations, out.score_evaluations) == (1, 3 * 9, None, 0)
     assert torch.equal(out.images, student.to_images(student(z, y)))
     assert torch.equal(z, before)
     assert sampler.n_parameters == size(flow)

@@ -104,7 +104,7 @@ CUT = (3 + 2 + 1) + (3 + 3 + 2 + 1) + (3 + 2 + 1)
 def test_evaluations_and_tokens_run_to_the_end(flow, z, y, name, options, tokens, scale):
     passes = 2 if scale else 1
     out = make_sampler(name, flow, tolerance=0.0, **options).sample(z, y, scale)
-    assert (out.nfe, out.sweeps) == (passes * (T - 1), [T - 1] * 3)
+    assert (out.nfe, out.iterations) == (passes * (T - 1), [T - 1] * 3)
     assert out.token_steps == passes * tokens
 
 
@@ -112,7 +112,7 @@ def test_evaluations_and_tokens_run_to_the_end(flow, z, y, name, options, tokens
 def test_a_bound_on_the_sweeps_bounds_the_evaluations(flow, z, y, name):
     options = {"modules": 1} if name == "gs-jacobi" else {}
     out = make_sampler(name, flow, tolerance=0.0, max_iterations=2, **options).sample(z, y)
-    assert (out.nfe, out.sweeps, out.token_steps) == (2, [2, 2, 2], 3 * (8 + 7))
+    assert (out.nfe, out.iterations, out.token_steps) == (2, [2, 2, 2], 3 * (8 + 7))
 
 
 def test_evaluations_are_the_mean_sweeps_per_block_and_guidance_doubles_them(flow, make):
@@ -120,16 +120,16 @@ def test_evaluations_are_the_mean_sweeps_per_block_and_guidance_doubles_them(flo
     for scale, passes in ((0.0, 1), (1.5, 2)):
         out = sampler.sample(z, LABELS, scale)
         _, sweeps = images_and_sweeps(sampler, z, LABELS, scale)
-        assert out.sweeps == pytest.approx(sweeps.double().mean(dim=1).tolist(), rel=1e-12)
-        assert out.nfe == pytest.approx(passes * sum(out.sweeps) / 3, rel=1e-12)
-        assert min(out.sweeps) < T - 1
+        assert out.iterations == pytest.approx(sweeps.double().mean(dim=1).tolist(), rel=1e-12)
+        assert out.nfe == pytest.approx(passes * sum(out.iterations) / 3, rel=1e-12)
+        assert min(out.iterations) < T - 1
 
 
 def test_at_tolerance_zero_even_an_image_that_no_longer_changes_is_swept_to_the_end(flow, z, make):
     for block in flow.blocks:
         torch.nn.init.zeros_(block.proj_out.weight)
         torch.nn.init.zeros_(block.proj_out.bias)
-    assert make(flow, tolerance=0.0).sample(z, None).sweeps == [T - 1] * 3
+    assert make(flow, tolerance=0.0).sample(z, None).iterations == [T - 1] * 3
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
@@ -137,9 +137,9 @@ def test_sweeps_come_data_side_first(flow, z, y, index):
     torch.nn.init.zeros_(flow.blocks[index].proj_out.weight)
     torch.nn.init.zeros_(flow.blocks[index].proj_out.bias)  # from z such a block is solved at once
     solved = [i == index for i in range(3)]
-    sweeps = make_sampler("jacobi", flow, tolerance=1e-9).sample(z, y).sweeps
+    sweeps = make_sampler("jacobi", flow, tolerance=1e-9).sample(z, y).iterations
     assert [block == 1 for block in sweeps] == solved
-    sweeps = make_sampler("gs-jacobi", flow, tolerance=1e-9, modules=3).sample(z, y).sweeps
+    sweeps = make_sampler("gs-jacobi", flow, tolerance=1e-9, modules=3).sample(z, y).iterations
     assert [block == 3 for block in sweeps] == solved
-    sweeps = make_sampler("selective-jacobi", flow, tolerance=1e-9, init="z").sample(z, y).sweeps
+    sweeps = make_sampler("selective-jacobi", flow, tolerance=1e-9, init="z").sample(z, y).iterations
     assert [block == 1 for block in sweeps] == [*solved[:2], False]

@@ -69,7 +69,7 @@ def test_guidance_towards_no_label_changes_nothing(flow, x):
 def test_evaluations_are_counted(flow, z, y, name):
     sampler, steps = make_sampler(name, flow), flow.spec.n_tokens - 1
     out, guided = sampler.sample(z, y), sampler.sample(z, y, 1.5)
-    assert (out.nfe, out.token_steps, out.score_evaluations, out.sweeps) == (steps, 3 * steps, 0, None)
+    assert (out.nfe, out.token_steps, out.score_evaluations, out.iterations) == (steps, 3 * steps, 0, None)
     assert (guided.nfe, guided.token_steps) == (2 * steps, 6 * steps)
     assert make_sampler(f"{name}+denoise", flow).sample(z, y).score_evaluations == 1
 

@@ -36,7 +36,7 @@ def test_it_equals_the_plain_inverse_in_images_and_in_count(make_flow, z, some_y
     out = make_sampler("sequential-static", flow, **options).sample(z, some_y, scale)
     assert_equal(out.images, expected.images)
     assert (out.nfe, out.token_steps) == (expected.nfe, expected.token_steps)
-    assert out.sweeps is None
+    assert out.iterations is None
 
 
 @pytest.mark.parametrize("scale", [0.0, 1.5])

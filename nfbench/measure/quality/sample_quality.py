@@ -187,10 +187,10 @@ def draw_rows(samples: SampleSet, references: Mapping[str, Reference]) -> list[R
     A fact that a sampler does not have, e.g. the NFE of real images, has no row.
     """
     meta, cost = samples.meta, samples.meta["cost"]
-    sweeps, parameters = cost["sweeps"] or [], meta["parameters"]
+    iterations, parameters = cost["iterations"] or [], meta["parameters"]
     facts = {name: cost[name] for name in ("nfe", "token_steps", "score_evaluations")}
-    facts["iterations"] = float(np.mean(sweeps)) if sweeps else None
-    facts |= {f"iterations_block{i}": value for i, value in enumerate(sweeps)}
+    facts["iterations"] = float(np.mean(iterations)) if iterations else None
+    facts |= {f"iterations_block{i}": value for i, value in enumerate(iterations)}
     facts["params_millions"] = None if parameters is None else parameters / 1e6
     facts |= {"non_finite": meta["non_finite"], "clipped": meta["clipped"], "n_samples": meta["n"]}
     facts["n_reference"] = next((r.statistics.n for r in references.values()), None)

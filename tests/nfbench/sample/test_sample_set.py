@@ -19,7 +19,7 @@ from nfbench.sample.sample_set import (
 from nfbench.sample.sampler import Sampled
 
 CPU = torch.device("cpu")
-COST = {"nfe": 1.0, "token_steps": None, "sweeps": None, "score_evaluations": 0.0}
+COST = {"nfe": 1.0, "token_steps": None, "iterations": None, "score_evaluations": 0.0}
 
 
 class Echo:
@@ -39,7 +39,7 @@ def test_noise_and_labels_depend_on_seed_and_index_alone_bit_for_bit():
     assert np.array_equal(one.images, many.images)
     assert np.array_equal(one.labels, np.arange(9) % 3)
     assert not np.array_equal(one.images, draw(Echo(), seed=2, n=9, batch_size=9, device=CPU).images)
-    assert one.cost == {"nfe": 2.0, "token_steps": 5.0, "sweeps": None, "score_evaluations": 0.0}
+    assert one.cost == {"nfe": 2.0, "token_steps": 5.0, "iterations": None, "score_evaluations": 0.0}
 
 
 def test_conversion_clamps_once_and_counts_values():

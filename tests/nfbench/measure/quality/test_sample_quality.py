@@ -20,7 +20,7 @@ from nfbench.measure.quality.sample_quality import (
 from nfbench.sample.sample_set import Draw, SampleSet, to_sample_set
 
 DIM = 6
-COST = {"nfe": 2.0, "token_steps": 32.0, "sweeps": [3.0, 5.0], "score_evaluations": 1.0}
+COST = {"nfe": 2.0, "token_steps": 32.0, "iterations": [3.0, 5.0], "score_evaluations": 1.0}
 KEYS = {"data_sha256": "d" * 64, "weights_sha256": "e" * 64}
 
 
