@@ -59,22 +59,12 @@ def make_sampler(
 def _checked(kind: str, denoised: bool, options: dict[str, Any]) -> dict[str, Any]:
     """Return the options of a sampler and of denoising, as given, or raise a UserError."""
     arguments = {key: options[key] for key in ARGUMENTS.get(kind, ()) if key in options}
-    checked = check_options(kind, {key: options[key] for key in options if key not in arguments})
+    checked = check_options(kind, {key: options[key] for key in options if key not in arguments}, denoised)
     if checked.get("tolerance") == "tuned":
         raise UserError(
             f"The tolerance of '{kind}' is 'tuned', which only the workflow can find; give a number."
         )
-    if "strength" in checked and not denoised and not _takes_strength(kind):
-        raise UserError(
-            f"'strength' is an option of denoising; draw from '{kind}{DENOISED}', or leave it out."
-        )
     return checked | arguments
-
-
-def _takes_strength(kind: str) -> bool:
-    """Return whether a sampler has an option `strength` of its own, as a class of one's own may."""
-    about = sampler_type(kind)
-    return about.options is None and (about.keywords is None or "strength" in about.keywords)
 
 
 def model_at(name: str, path: str | Path, step: int | None = None) -> "nn.Module":

@@ -200,7 +200,7 @@ def _rows_of(name: str, given: dict[str, Any], models: Experiment, where: str) -
         label = ",".join(f"{key}={value}" for key, value in chosen.items())
         w = float(chosen.pop("guidance", scale))
         try:
-            checked = check_options(fixed["type"], options | chosen)
+            checked = check_options(fixed["type"], options | chosen, fixed["denoise"])
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
         _check_guidance(entry, models, w, checked, where)

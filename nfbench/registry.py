@@ -300,23 +300,26 @@ def load_class(target: str) -> type:
         sys.path.remove(str(path.parent))
 
 
-def check_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def check_options(name: str, options: Mapping[str, Any], denoise: bool) -> dict[str, Any]:
     """Return the options of a sampler as given, checked: names, types and bounds.
 
     Args:
         name: a key of TYPES or "FILE.py:Class".
+        denoise: whether its images are denoised with the flow's score, which alone has a `strength`.
 
     Raises:
         UserError: the sampler has no such option, or the value does not fit.
     """
     kind = sampler_type(name)
-    if kind.options is None:
-        known = ["strength", *(options if kind.keywords is None else kind.keywords)]
-    else:
-        known = list(kind.options.model_fields)
+    own = [] if kind.options is not None else list(options if kind.keywords is None else kind.keywords)
+    known = ["strength", *own] if kind.options is None else list(kind.options.model_fields)
     for option in options:
         if option not in known:
             raise UserError(f"'{name}' has no option '{option}'; {closest(option, known)}")
+    if "strength" in options and not denoise and "strength" not in own:
+        raise UserError(
+            f"'strength' is an option of denoising; draw from '{name}{DENOISED}', or leave it out."
+        )
     if kind.options is not None:
         try:
             return kind.options(**options).model_dump(exclude_unset=True)

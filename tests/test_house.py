@@ -107,3 +107,11 @@ def test_files_stay_short():
 def test_no_package_index_is_named():
     texts = {name_of(path): path.read_text(errors="replace") for path in TEXTS}
     assert [path for path, text in texts.items() if re.search(PACKAGE_INDEX, text)] == []
+
+
+def test_links_lead_to_files():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "results/reference").rglob("*.md")]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#]+)", page.read_text())]
+    files = [(page, link) for page, link in links if not link.startswith("http")]
+    assert files
+    assert [(name_of(page), link) for page, link in files if not (page.parent / link).exists()] == []

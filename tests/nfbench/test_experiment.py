@@ -130,6 +130,7 @@ def sampler(**keys):
             sampler(type="jacobi", max_iterations=True),
             "'max_iterations' of 'jacobi' is True: a number",
         ),
+        (sampler(type="jacobi", strength=0.5), "'strength' is an option of denoising; draw from 'jacobi"),
         (sampler(type="jacobi", tolerance=[]), "sampler 'x' sweeps over an empty list"),
         (sampler(type="jacobi", guidance=[]), "sampler 'x' sweeps over an empty list"),
         (sampler(type="jacobi", guidance=[0, 0]), "two samplers are called 'x@guidance=0.0'"),
