@@ -132,7 +132,6 @@ def sampler(**keys):
         ),
         (sampler(type="jacobi", strength=0.5), "'strength' is an option of denoising; draw from 'jacobi"),
         (sampler(type="jacobi", tolerance=[]), "sampler 'x' sweeps over an empty list"),
-        (sampler(type="jacobi", guidance=[]), "sampler 'x' sweeps over an empty list"),
         (sampler(type="jacobi", guidance=[0, 0]), "two samplers are called 'x@guidance=0.0'"),
         (sampler(type="jacobi", guidance=-1), "'guidance' is -1: input should be greater than or equal to 0"),
         (sampler(type="jacobi", flow="flo"), "sampler 'x' inverts the flow 'flo'; did you mean 'flow'?"),
