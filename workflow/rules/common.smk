@@ -7,7 +7,7 @@ from pathlib import Path
 
 # Lets a checkout run without being installed, its scripts too.
 sys.path.insert(0, workflow.basedir)
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [workflow.basedir, os.environ.get("PYTHONPATH")]))
+os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [workflow.basedir, os.environ.get("PYTHONPATH")])))
 
 from nfbench.code import fingerprint
 from nfbench.errors import UserError
@@ -96,7 +96,7 @@ def drawn(row):
 
 
 def code_of(rule_name, *modules):
-    """Return the files whose code a rule runs: its script, and modules that it loads by name."""
+    """Return the files whose code a job runs: its script, and modules that it loads by name."""
     return [f"workflow/scripts/{rule_name}.py", *modules]
 
 

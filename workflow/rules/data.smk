@@ -4,6 +4,8 @@ rule rebuild_fashion14:
         "results/fashion14/data/fashion14.npz",
     log:
         "results/fashion14/logs/rebuild_fashion14.log",
+    conda:
+        "../../environment.yml"
     script:
         "../scripts/rebuild_fashion14.py"
 
@@ -14,6 +16,8 @@ rule train_classifier:
         weights="results/data/{dataset}/classifier.safetensors",
     log:
         "results/data/{dataset}/logs/train_classifier.log",
+    conda:
+        "../../environment.yml"
     threads: workflow.cores
     resources:
         gpu=1,
@@ -37,6 +41,8 @@ rule measure_reference:
         statistics="results/data/{dataset}/reference/{space}-{n}.npz",
     log:
         "results/data/{dataset}/logs/measure_reference/{space}-{n}.log",
+    conda:
+        "../../environment.yml"
     resources:
         gpu=1,
     params:

@@ -13,6 +13,8 @@ rule measure_quality:
         "results/{experiment}/logs/measure_quality/{sampler}/seed{seed}.log",
     benchmark:
         "results/{experiment}/job_cost/measure_quality/{sampler}/seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
     resources:
         gpu=1,
     params:
@@ -32,6 +34,8 @@ rule measure_likelihood:
         rows="results/{experiment}/measure/likelihood/{flow}/seed{seed}.csv",
     log:
         "results/{experiment}/logs/measure_likelihood/{flow}/seed{seed}.log",
+    conda:
+        "../../environment.yml"
     resources:
         gpu=1,
     params:
@@ -54,6 +58,8 @@ rule measure_reconstruction:
         rows="results/{experiment}/measure/reconstruction/{model}/seed{seed}.csv",
     log:
         "results/{experiment}/logs/measure_reconstruction/{model}/seed{seed}.log",
+    conda:
+        "../../environment.yml"
     resources:
         gpu=1,
     params:
@@ -76,6 +82,8 @@ rule measure_editing:
         rows="results/{experiment}/measure/editing/seed{seed}.csv",
     log:
         "results/{experiment}/logs/measure_editing/seed{seed}.log",
+    conda:
+        "../../environment.yml"
     resources:
         gpu=1,
     params:
@@ -98,6 +106,8 @@ rule measure_speed:
     log:
         "results/{experiment}/logs/measure_speed.log",
     priority: -1
+    conda:
+        "../../environment.yml"
     threads: workflow.cores
     resources:
         gpu=1,
@@ -109,47 +119,3 @@ rule measure_speed:
         fingerprint=lambda w: speed_print(w.experiment),
     script:
         "../scripts/measure_speed.py"
-
-
-def edited_flow(experiment):
-    """Return the flow whose images are edited, the first."""
-    return next(iter(EXPERIMENTS[experiment].flows))
-
-
-def edited_reverses(experiment):
-    """Return the reverses with clean images that rows of the edited flow draw from."""
-    e = EXPERIMENTS[experiment]
-    names = dict.fromkeys(row.reverse for row in e.samplers if row.reverse and row.factor is None)
-    flow = edited_flow(experiment)
-    return [name for name in names if e.reverses[name].output == "clean" and e.reverses[name].flow == flow]
-
-
-def objectives_of(experiment, reverses):
-    return [EXPERIMENTS[experiment].reverses[name].objective for name in reverses]
-
-
-def timed_rows(experiment):
-    """Return what a process needs to build each timed sampler: its row, and files or architectures."""
-    e = EXPERIMENTS[experiment]
-    seed = e.seeds[0]
-    return [
-        {
-            "row": drawn(row),
-            "model": model_file(experiment, row, seed) or None,
-            "flow": denoising_flow(experiment, row, seed) or None,
-            "plan": plan_file(experiment, row, seed) or None,
-            "tolerance": tolerance_file(experiment, row) or None,
-            "flow_config": plain(e.flows[row.flow]),
-            "reverse_config": plain(e.reverses[row.reverse]) if row.reverse else None,
-            "data": None if e.flows[row.flow].shape else plain(e.data),
-        }
-        for row in e.samplers
-        if row.speed
-    ]
-
-
-def timed_files(experiment):
-    """Return the models, plans and tolerances of the timed rows, each once."""
-    kinds = ("model", "flow", "plan", "tolerance")
-    files = [row[kind] for row in timed_rows(experiment) for kind in kinds]
-    return list(dict.fromkeys(path for path in files if path))

@@ -1,77 +1,3 @@
-def measured_rows(experiment):
-    """Return the files of every measurement of an experiment."""
-    e = EXPERIMENTS[experiment]
-    folder = f"results/{experiment}"
-    trained = [name for name, flow in e.flows.items() if flow.training.steps]
-    reverses = [name for name, reverse in e.reverses.items() if reverse.training.steps]
-    scored = [row.name for row in e.samplers if row.quality]
-    planned = dict.fromkeys(row.flow for row in e.samplers if row.type == "gs-jacobi" and row.quality)
-    kinds = {
-        "flows": trained,
-        "reverses": reverses,
-        "measure/likelihood": trained if e.quality else [],
-        "measure/plan": planned,
-        "measure/quality": scored,
-        "measure/reconstruction": reverses if e.quality else [],
-        "measure/editing": [""] if e.editing else [],
-    }
-    files = [
-        f"{folder}/{kind}/{name}/seed{seed}.csv".replace("//", "/")
-        for kind, names in kinds.items()
-        for name in names
-        for seed in e.seeds
-    ]
-    return files + ([f"{folder}/measure/speed.csv"] if any(row.speed for row in e.samplers) else [])
-
-
-def first_seed(wildcards):
-    return EXPERIMENTS[wildcards.experiment].seeds[0]
-
-
-def shown_rows(experiment):
-    """Return the rows whose images are shown."""
-    return [row for row in EXPERIMENTS[experiment].samplers if row.quality and row.step is None]
-
-
-def images_of(experiment):
-    return image_names(plain(EXPERIMENTS[experiment]))
-
-
-def charts_of(experiment):
-    return chart_names(plain(EXPERIMENTS[experiment]))
-
-
-def tables_of(experiment):
-    """Return the tables that an experiment has rows for."""
-    return [name for name, spec in TABLES.items() if applies(spec, plain(EXPERIMENTS[experiment]))]
-
-
-def source_path(path):
-    """Return the path of a file of the repository, from where the workflow runs."""
-    return os.path.relpath(ROOT / path)
-
-
-def content(*paths):
-    """Return the hashes of files of the repository, whose times say nothing."""
-    return [sha256_file(path) for path in paths]
-
-
-def joined_print(rule_name, *files):
-    """Return the fingerprint of what joins the experiments, the references and the specs."""
-    read = [
-        SPECS,
-        TEMPLATE,
-        *(path for each in files for path in ([each] if isinstance(each, str) else each)),
-    ]
-    return fingerprint(code_of(rule_name), [measured_print(name) for name in ACTIVE.joined], content(*read))
-
-
-REFERENCES = (ROOT / "results/reference/index.txt").read_text().split()  # folders of committed runs
-SPECS = source_path("config/tables.yaml")
-TEMPLATE = source_path("nfbench/report/templates/page.html.j2")
-FORMS = ("csv", "md", "tex")
-
-
 rule collect_measurements:
     """Join every measurement of an experiment into one long table."""
     input:
@@ -81,6 +7,8 @@ rule collect_measurements:
         experiment="results/{experiment}/experiment.yaml",
     log:
         "results/{experiment}/logs/collect_measurements.log",
+    conda:
+        "../../environment.yml"
     params:
         experiment=lambda w: plain(EXPERIMENTS[w.experiment]),
         fingerprint=lambda w: measured_print(w.experiment),
@@ -103,6 +31,8 @@ rule plot_images:
         "results/{experiment}/report/images/samples.png",  # the others lie beside it
     log:
         "results/{experiment}/logs/plot_images.log",
+    conda:
+        "../../environment.yml"
     params:
         data=setting("data"),
         rows=lambda w: [plain(row) for row in shown_rows(w.experiment)],
@@ -135,6 +65,8 @@ rule report_experiment:
         figures=directory("results/{experiment}/report/figures"),
     log:
         "results/{experiment}/logs/report_experiment.log",
+    conda:
+        "../../environment.yml"
     params:
         tables=lambda w: tables_of(w.experiment),
         images=lambda w: images_of(w.experiment),
@@ -164,6 +96,8 @@ rule report_tables:
         claims_page="results/claims.md",
     log:
         "results/logs/report_tables.log",
+    conda:
+        "../../environment.yml"
     params:
         fingerprint=lambda w, input: joined_print("report_tables", input.references, input.claims),
     script:
@@ -183,6 +117,8 @@ rule report_page:
         report("results/report.html", category="Page"),
     log:
         "results/logs/report_page.log",
+    conda:
+        "../../environment.yml"
     params:
         fingerprint=lambda w: joined_print("report_page"),
     script:

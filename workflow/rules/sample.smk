@@ -7,6 +7,8 @@ rule choose_plan:
         rows="results/{experiment}/measure/plan/{flow}/seed{seed}.csv",
     log:
         "results/{experiment}/logs/choose_plan/{flow}/seed{seed}.log",
+    conda:
+        "../../environment.yml"
     params:
         data=setting("data"),
         modules=lambda w: planned_row(w).options.get("modules"),
@@ -28,6 +30,8 @@ rule tune_tolerance:
         "results/{experiment}/measure/tolerance/{sampler}.json",
     log:
         "results/{experiment}/logs/tune_tolerance/{sampler}.log",
+    conda:
+        "../../environment.yml"
     resources:
         gpu=1,
     params:
@@ -54,6 +58,8 @@ rule draw_samples:
         "results/{experiment}/logs/draw_samples/{sampler}/seed{seed}.log",
     benchmark:
         "results/{experiment}/job_cost/draw_samples/{sampler}/seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
     resources:
         gpu=1,
     params:
@@ -66,15 +72,3 @@ rule draw_samples:
         fingerprint=lambda w: samples_print(w.experiment, row_of(w)),
     script:
         "../scripts/draw_samples.py"
-
-
-def planned_row(wildcards):
-    """Return the first row whose plan a flow's is; all rows of a flow share one."""
-    rows = EXPERIMENTS[wildcards.experiment].samplers
-    return next(row for row in rows if row.type == "gs-jacobi" and row.flow == wildcards.flow)
-
-
-def sigma_of(wildcards):
-    """Return the noise on real images, None for rows that need none."""
-    row = row_of(wildcards)
-    return EXPERIMENTS[wildcards.experiment].flows[row.flow].sigma if row.type == "real+noise" else None

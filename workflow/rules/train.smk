@@ -8,6 +8,8 @@ rule train_flow:
         "results/{experiment}/logs/train_flow/{flow}/seed{seed}.log",
     benchmark:
         "results/{experiment}/job_cost/train_flow/{flow}/seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
     threads: training_threads
     resources:
         gpu=1,
@@ -38,6 +40,8 @@ rule train_reverse:
         "results/{experiment}/logs/train_reverse/{model}/seed{seed}.log",
     benchmark:
         "results/{experiment}/job_cost/train_reverse/{model}/seed{seed}.tsv"
+    conda:
+        "../../environment.yml"
     threads: training_threads
     resources:
         gpu=1,
