@@ -87,7 +87,7 @@ class TableSpec(Strict):
     name: str
     title: str
     caption: str = ""
-    references: bool = Field(False, description="Whether rows of committed references stand in it, too.")
+    references: bool = Field(True, description="Whether rows of committed references stand in it, too.")
     rows: dict[str, Any] = Field(
         {}, description="Attributes of its rows: a value, a list, true for any, null for none."
     )
