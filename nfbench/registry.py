@@ -173,13 +173,13 @@ TYPES: dict[str, SamplerType] = {
         iterative=True,
     ),
     "gs-jacobi": SamplerType(
-        f"{_TARFLOW}.gs_jacobi:GSJacobi",
+        f"{_TARFLOW}.jacobi:GSJacobi",
         "fixed-point inverse, hard blocks in modules (arXiv:2505.12849)",
         ModularOptions,
         iterative=True,
     ),
     "selective-jacobi": SamplerType(
-        f"{_TARFLOW}.selective:SelectiveJacobi",
+        f"{_TARFLOW}.jacobi:SelectiveJacobi",
         "first block one token at a time, the others by fixed point (SeJD, arXiv:2505.24791)",
         SelectiveOptions,
         iterative=True,

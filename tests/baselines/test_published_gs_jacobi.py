@@ -9,9 +9,8 @@ import torch
 from baselines import load_published
 from baselines.tarflow.counting import Count
 from baselines.tarflow.fixed_point import INITS, FixedPoint, solve_modules
-from baselines.tarflow.gs_jacobi import GSJacobi
 from baselines.tarflow.guidance import Guidance
-from baselines.tarflow.jacobi import published_tolerance
+from baselines.tarflow.jacobi import GSJacobi, published_tolerance
 from baselines.tarflow.plan import BlockPlan, difficulties, spectral
 from baselines.tarflow.prepared import PreparedFlow
 from nfbench.data.tokens import images_to_tokens
