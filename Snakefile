@@ -9,9 +9,6 @@ if not workflow.configfiles:
     configfile: f"{workflow.basedir}/config/fashion14.yaml"
 
 
-report: "workflow/report/workflow.rst"
-
-
 include: "workflow/rules/common.smk"
 include: "workflow/rules/functions.smk"
 include: "workflow/rules/data.smk"

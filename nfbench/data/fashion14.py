@@ -1,4 +1,10 @@
-"""fashion14: Fashion-MNIST pooled to 14x14, embedded in the package as fashion14.npz."""
+"""fashion14: Fashion-MNIST (arXiv:1708.07747, MIT licence) pooled to 14x14, embedded as fashion14.npz.
+
+All 60,000 training and 10,000 test images, in the published order. `snakemake
+results/fashion14/data/fashion14.npz` makes identical arrays from the four original IDX files: those in
+/usr/share/datasets/fashion-mnist (Debian's package dataset-fashion-mnist), else those in
+~/.cache/nfbench/fashion-mnist, into which they are downloaded where they are missing.
+"""
 
 import hashlib
 import zipfile
@@ -79,7 +85,7 @@ def read_fashion14(path: str | Path = EMBEDDED) -> dict[str, np.ndarray]:
     Raises:
         UserError: the file is missing, corrupt or holds other data.
     """
-    remedy = "install the package again or rebuild the file, see nfbench/data/README.md"
+    remedy = "install the package again or rebuild the file, see nfbench/data/fashion14.py"
     try:
         with open(path, "rb") as file:
             if not zipfile.is_zipfile(file):
