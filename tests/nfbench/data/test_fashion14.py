@@ -35,9 +35,6 @@ def test_the_embedded_file_equals_what_the_original_files_give():
         assert np.array_equal(built[name], embedded[name])
 
 
-def test_the_readme_beside_the_file_states_its_checksum():
-    assert CONTENT_SHA256 in EMBEDDED.with_name("README.md").read_text()
-
 
 def test_a_cut_off_file_is_called_corrupt(tmp_path):
     (tmp_path / EMBEDDED.name).write_bytes(EMBEDDED.read_bytes()[:-1000])
