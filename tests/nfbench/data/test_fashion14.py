@@ -3,7 +3,6 @@ import pytest
 
 from nfbench.data.datasets import load
 from nfbench.data.fashion14 import (
-    CONTENT_SHA256,
     EMBEDDED,
     SHAPES,
     build_fashion14,
@@ -33,7 +32,6 @@ def test_the_embedded_file_equals_what_the_original_files_give():
     assert list(built) == list(SHAPES)
     for name in SHAPES:
         assert np.array_equal(built[name], embedded[name])
-
 
 
 def test_a_cut_off_file_is_called_corrupt(tmp_path):
