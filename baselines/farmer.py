@@ -28,8 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.tarflow.counting import Count
-from baselines.tarflow.flops import pass_flops
+from baselines.tarflow.cost import Count, pass_flops
 from baselines.tarflow.model import Block, TarFlow, TarFlowSpec
 from nfbench.data.tokens import tokens_to_images
 from nfbench.errors import UserError

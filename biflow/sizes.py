@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from baselines.farmer import FarmerStudent, StudentSpec
-from baselines.tarflow import flops
+from baselines.tarflow import cost
 from baselines.tarflow.model import TarFlow, TarFlowSpec
 from biflow.layers import default_hidden
 from biflow.model import ReverseModel, ReverseSpec
@@ -52,10 +52,10 @@ def network_size(spec: Spec) -> Size:
         layers, used, evaluation = spec.layers_per_stage, sampling_parameters(spec), pass_flops(spec)
         return Size(spec.width, n_stages(spec), layers, total, used, evaluation)
     flow = spec.flow if isinstance(spec, StudentSpec) else spec
-    size = Size(flow.width, flow.blocks, flow.layers_per_block, total, total, flops.encode_flops(flow))
+    size = Size(flow.width, flow.blocks, flow.layers_per_block, total, total, cost.encode_flops(flow))
     if isinstance(spec, StudentSpec):
-        return dataclasses.replace(size, pass_flops=flops.pass_flops(flow))
-    return dataclasses.replace(size, inverse_flops=flops.inverse_flops(flow))
+        return dataclasses.replace(size, pass_flops=cost.pass_flops(flow))
+    return dataclasses.replace(size, inverse_flops=cost.inverse_flops(flow))
 
 
 @cache

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from baselines.tarflow.flops import denoise_flops
+from baselines.tarflow.cost import denoise_flops
 from baselines.tarflow.model import TarFlow
 from nfbench.sample.sampler import Sampled, Sampler
 

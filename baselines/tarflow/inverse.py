@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from baselines.tarflow.counting import Count
+from baselines.tarflow.cost import Count
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.model import TarFlow
 from baselines.tarflow.prepared import PreparedFlow

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from baselines.tarflow.counting import Count
+from baselines.tarflow.cost import Count
 from baselines.tarflow.fixed_point import FixedPoint, solve_modules
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.inverse import Inverted

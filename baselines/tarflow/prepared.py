@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.tarflow.counting import Count
+from baselines.tarflow.cost import Count
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.model import Block, Layer, TarFlow, class_condition
 from baselines.tarflow.workspace import DeviceRow, Sizes, Span, Workspace

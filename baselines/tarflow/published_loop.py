@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines.tarflow.counting import Count
-from baselines.tarflow.flops import inverse_flops
+from baselines.tarflow.cost import Count, inverse_flops
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.inverse import FlowInverse, Inverted
 from baselines.tarflow.model import Block, Layer, TarFlow

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from baselines.tarflow.counting import Count, CountedBlock
-from baselines.tarflow.flops import inverse_flops
+from baselines.tarflow.cost import Count, CountedBlock, inverse_flops
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.inverse import FlowInverse, Inverted
 

@@ -10,8 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from baselines.tarflow.counting import Count
-from baselines.tarflow.flops import inverse_flops
+from baselines.tarflow.cost import Count, inverse_flops
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.inverse import Inverted, PreparedInverse
 from baselines.tarflow.model import TarFlow

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from baselines import make_sampler
-from baselines.tarflow.counting import Count
+from baselines.tarflow.cost import Count
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.plan import BlockPlan
 

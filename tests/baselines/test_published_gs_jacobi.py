@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from baselines import load_published
-from baselines.tarflow.counting import Count
+from baselines.tarflow.cost import Count
 from baselines.tarflow.fixed_point import INITS, FixedPoint, solve_modules
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.jacobi import GSJacobi, published_tolerance

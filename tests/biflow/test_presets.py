@@ -8,7 +8,7 @@ import torch
 
 from baselines import TarFlow, TarFlowSpec, make_sampler
 from baselines.farmer import FarmerStudent, StudentSpec
-from baselines.tarflow.flops import encode_flops, inverse_flops
+from baselines.tarflow.cost import encode_flops, inverse_flops
 from biflow import ReverseModel, ReverseSpec, presets
 from biflow.presets import PRESETS, experiment_rows, preset_rows, size_table
 from biflow.sizes import network_size, random_network

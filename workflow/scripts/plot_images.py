@@ -7,7 +7,7 @@ import torch
 
 from baselines.make import make_sampler
 from baselines.tarflow.checkpoint import load_flow
-from baselines.tarflow.counting import Count
+from baselines.tarflow.cost import Count
 from baselines.tarflow.denoise import denoise
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.sequential import Sequential
