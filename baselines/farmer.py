@@ -7,7 +7,7 @@ reverse order. No more detail is published. The choices made here:
 - A block reads the tokens v of the noise side, in its own order and without the causal mask, and gives
   u_i = v_i exp(a_{i-1}) + m_{i-1}: scale and shift of a token come from the network's row before it, and are
   clipped, as in the flow. In any other place the weights would do what they were not trained for. With
-  the mask back on, an untrained student is one Jacobi sweep from z, and tokens 0 and 1 of each block are
+  the mask back on, an untrained student is one Jacobi iteration from z, and tokens 0 and 1 of each block are
   exact; see the tests.
 - Token 0 passes unchanged, as in the exact inverse. The last row predicts no token; the others attend to it.
 - The clip rules out no exact student: the flow's own scales and shifts obey it.

@@ -88,7 +88,7 @@ def model_at(name: str, path: str | Path, step: int | None = None) -> "nn.Module
 
         is_student = read_meta(path)["kind"] == KIND
     # By name, since biflow stands above this package.
-    load = load_class("baselines.farmer:load_student" if is_student else "biflow.checkpoint:load_reverse")
+    load = load_class("baselines.farmer:load_student" if is_student else "biflow.model:load_reverse")
     return load(path, step)
 
 

@@ -10,8 +10,8 @@ _HOME = {
     "OneStep": "biflow.sampler",
     "ReverseModel": "biflow.model",
     "ReverseSpec": "biflow.model",
-    "load_reverse": "biflow.checkpoint",
-    "save_reverse": "biflow.checkpoint",
+    "load_reverse": "biflow.model",
+    "save_reverse": "biflow.model",
 }
 __all__ = list(_HOME)
 

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from biflow.feature_distance import FeatureDistance
 from biflow.model import ReverseModel
-from biflow.perceptual.features import FeatureDistance
 
 LABEL_DISTANCE = 0.3  # of points that differ in the label only; features differ by at most 2
 

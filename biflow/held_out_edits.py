@@ -14,9 +14,9 @@ from torch import Tensor
 from baselines.tarflow.model import TarFlow, TarFlowSpec
 from biflow.editing import InpaintingNoise, edit_class, inpaint, paste
 from nfbench.data.datasets import Dataset, balanced_indices
-from nfbench.data.masks import centre_square, half_of_tokens, right_half
 from nfbench.data.noise import latent_noise, uniform_noise
 from nfbench.data.pixels import to_float
+from nfbench.data.tokens import centre_square, half_of_tokens, right_half
 from nfbench.errors import UserError
 from nfbench.files import finite_or_none
 from nfbench.measure.editing import (

@@ -1,8 +1,11 @@
 """The reverse model of BiFlow (arXiv:2512.10953, section 4), which maps noise to images in one evaluation."""
 
+import dataclasses
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +14,7 @@ from torch import Tensor, nn
 from biflow.layers import Head, Layer, ScaleEmbedding, rotary_angles
 from nfbench.data.tokens import tokens_to_images
 from nfbench.runtime import in_full_precision
+from nfbench.train.checkpoint import load_model, save_checkpoint
 
 Projection = Literal["auxiliary", "bottleneck", "none"]
 Denoising = Literal["learned", "none"]
@@ -313,3 +317,29 @@ class ReverseModel(nn.Module):
         """Count the parameters that sampling uses: all but auxiliary heads."""
         heads = sum(p.numel() for p in self.heads.parameters()) if self.spec.projection == "auxiliary" else 0
         return sum(p.numel() for p in self.parameters()) - heads
+
+
+KIND = "biflow-reverse"
+
+
+def save_reverse(
+    path: str | Path,
+    model: ReverseModel,
+    meta: dict[str, Any] | None = None,
+    kept: Mapping[int, Mapping[str, Tensor]] | None = None,
+) -> None:
+    """Write a reverse model with its architecture, further metadata, and weights at earlier steps."""
+    architecture = dataclasses.asdict(model.spec)
+    save_checkpoint(path, model, KIND, {"architecture": architecture} | (meta or {}), kept)
+
+
+def load_reverse(path: str | Path, step: int | None = None) -> ReverseModel:
+    """Read a reverse model, in evaluation mode on the CPU.
+
+    Args:
+        step: of an earlier checkpoint in the same file; None for the final weights.
+
+    Raises:
+        UserError: the file is missing, corrupt, no reverse model, or has no weights of that step.
+    """
+    return load_model(path, KIND, lambda architecture: ReverseModel(ReverseSpec(**architecture)), step)

@@ -1,11 +1,11 @@
-"""Named architectures of arXiv:2512.10953's reference setting, and the sizes of an experiment's networks.
+"""Sizes of an experiment's networks; by default those of arXiv:2512.10953's reference setting.
 
     python -m biflow.presets
     python -m biflow.presets config/fashion14.yaml
 
-The setting is ImageNet at 256 pixels in the 4x32x32 latents of a VAE, with patch size 2: T = 256 tokens of
-D = 16 values, 1000 classes, 8 flow blocks. Only numbers of parameters are published, and not all of them
-(see `nfbench.report.paper_numbers`). Width and depth are our choice:
+The reference setting, in config/paper-speed.yaml, is ImageNet at 256 pixels in the 4x32x32 latents of a VAE,
+with patch size 2: T = 256 tokens of D = 16 values, 1000 classes, 8 flow blocks. Only numbers of parameters
+are published, and not all of them (see `nfbench.report.paper_numbers`). Width and depth are our choice:
 
 - B/2: width 768 as ViT-B (arXiv:2010.11929), two layers per block and stage. Both published counts, 120M
   forward and 133M reverse, are met within 2%.
@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from baselines.tarflow.model import TarFlowSpec
-from biflow.model import ReverseSpec
+import pandas as pd
+
 from biflow.recipes import spec_of
 from biflow.sizes import Size, network_size
 from nfbench.data.datasets import load_section
@@ -30,47 +30,11 @@ from nfbench.errors import UserError
 from nfbench.experiment import load_experiment
 from nfbench.report.paper_numbers import paper_number
 
-
-@dataclass(frozen=True)
-class Preset:
-    """A flow and its reverse model.
-
-    Attributes:
-        flow_source, reverse_source: ids of the `PaperNumber`s with the published counts.
-    """
-
-    flow: TarFlowSpec
-    reverse: ReverseSpec
-    flow_source: str
-    reverse_source: str
-
-
-def _preset(width: int, layers: int, flow_source: str, reverse_source: str) -> Preset:
-    setting = {
-        **{"channels": 4, "image_size": 32, "patch_size": 2, "n_classes": 1000},
-        **{"blocks": 8, "width": width, "head_dim": 64},
-    }
-    return Preset(
-        flow=TarFlowSpec(**setting, layers_per_block=layers),
-        reverse=ReverseSpec(**setting, layers_per_stage=layers),
-        flow_source=flow_source,
-        reverse_source=reverse_source,
-    )
-
-
-PRESETS = {
-    "B/2": _preset(
-        width=768,
-        layers=2,
-        flow_source="biflow-improved-tarflow-b-2-exact-inverse-imagenet256",
-        reverse_source="biflow-biflow-b-2-learned-reverse-imagenet256",
-    ),
-    "XL/2": _preset(
-        width=1536,
-        layers=3,
-        flow_source="biflow-improved-tarflow-xl-2-exact-inverse-imagenet256",
-        reverse_source="biflow-xl-2-mse-only-imagenet256",
-    ),
+REFERENCE = Path(__file__).resolve().parents[1] / "config/paper-speed.yaml"
+PUBLISHED = {  # ids of the `PaperNumber`s with the counts of its networks
+    "B": "biflow-improved-tarflow-b-2-exact-inverse-imagenet256",
+    "XL": "biflow-improved-tarflow-xl-2-exact-inverse-imagenet256",
+    "biflow-B": "biflow-biflow-b-2-learned-reverse-imagenet256",
 }
 
 
@@ -84,17 +48,7 @@ class Row:
     published: float | None = None
 
 
-def preset_rows() -> list[Row]:
-    """Return the networks of every preset."""
-    rows = []
-    for name, preset in PRESETS.items():
-        flow, reverse = paper_number(preset.flow_source), paper_number(preset.reverse_source)
-        rows.append(Row(name, "flow", network_size(preset.flow), flow.params_millions))
-        rows.append(Row(name, "reverse", network_size(preset.reverse), reverse.params_millions))
-    return rows
-
-
-def experiment_rows(path: str | Path) -> list[Row]:
+def network_rows(path: str | Path = REFERENCE) -> list[Row]:
     """Return the flows of an experiment file and its reverses.
 
     Raises:
@@ -104,25 +58,24 @@ def experiment_rows(path: str | Path) -> list[Row]:
     flows = experiment.flows
     sized_by_data = any(flow.shape is None for flow in flows.values())
     splits = load_section(experiment.data.model_dump()) if sized_by_data else None
+    published = PUBLISHED if Path(path) == REFERENCE else {}
     try:
-        rows = [Row(name, "flow", network_size(spec_of(flow, splits))) for name, flow in flows.items()]
+        specs = {(name, "flow"): spec_of(flow, splits) for name, flow in flows.items()}
         for name, reverse in experiment.reverses.items():
-            spec = spec_of(flows[reverse.flow], splits, reverse)
-            rows.append(Row(name, "reverse", network_size(spec)))
+            specs[name, "reverse"] = spec_of(flows[reverse.flow], splits, reverse)
     except ValueError as error:
         raise UserError(f"{path}: {error}; change one of them.") from None
-    return rows
+    counts = {name: paper_number(number).params_millions for name, number in published.items()}
+    return [Row(*key, network_size(spec), counts.get(key[0])) for key, spec in specs.items()]
 
 
 def size_table(rows: Sequence[Row]) -> str:
     """Return the rows as Markdown; columns without an entry are left out."""
-    cells = [_cells(row) for row in rows]
-    columns = [column for column in cells[0] if any(each[column] for each in cells)]
-    lines = [columns, ["---"] * 2 + ["---:"] * (len(columns) - 2)]
-    lines += [[each[column] for column in columns] for each in cells]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    table = pd.DataFrame([_cells(row) for row in rows])
+    table = table.loc[:, table.ne("").any()]
+    sides = ["left"] * 2 + ["right"] * (table.shape[1] - 2)
     return (
-        f"{table}\n\n"
+        f"{table.to_markdown(index=False, disable_numparse=True, colalign=sides)}\n\n"
         "Layers: blocks x layers of a flow, stages x layers of a reverse model. Parameters in millions.\n"
         "GFLOPs: of matrix products for one image; a multiplication and an addition count as two. One\n"
         "pass: the encoding of a flow, or one evaluation of a reverse model. Exact inverse: K (T - 1)\n"
@@ -146,26 +99,27 @@ def _cells(row: Row) -> dict[str, str]:
 
 
 def _short(value: float | None, unit: float = 1.0) -> str:
-    return "" if value is None else f"{value / unit:.4g}"
+    return f"{value / unit:.4g}" if value else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table of the presets, or of an experiment file.
+    """Print the table of an experiment file.
 
     Raises:
         SystemExit: with the sentence of a `UserError`.
     """
     parser = argparse.ArgumentParser(
         prog="python -m biflow.presets",
-        description="Print parameters and FLOPs of the named architectures, or of an experiment's networks.",
+        description="Print parameters and FLOPs of the paper's networks, or of an experiment's.",
     )
-    parser.add_argument("file", metavar="CONFIG.yaml", nargs="?", help="an experiment file")
+    parser.add_argument(
+        "file", metavar="CONFIG.yaml", nargs="?", default=REFERENCE, help="an experiment file"
+    )
     options = parser.parse_args(arguments)
     try:
-        rows = preset_rows() if options.file is None else experiment_rows(options.file)
+        sys.stdout.write(size_table(network_rows(options.file)))
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
-    sys.stdout.write(size_table(rows))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from baselines.farmer import FarmerStudent, StudentSpec, load_student, save_student, state_errors
 from baselines.tarflow.model import TarFlow, TarFlowSpec
 from baselines.tarflow.training import add_noise, drop_labels, flow_spec, spec_for
-from biflow.checkpoint import load_reverse, save_reverse
-from biflow.model import ReverseModel, ReverseSpec
+from biflow.model import ReverseModel, ReverseSpec, load_reverse, save_reverse
 from biflow.objectives import OBJECTIVES, mse, trajectory
 from biflow.perceptual import feature_spaces_in_loss, load_perceptual
 from biflow.training import (
@@ -41,7 +40,7 @@ class Recipe:
         loss: (config, flow, classifier) to the training loss; classifier is the file of the data set's
             classifier, for losses that compare its features, or None.
         validation_measure: (flow, data) to what the trainer evaluates, with `validation_reconstruction_mse`.
-        save: (path, model, meta, kept) writes a checkpoint, see `biflow.checkpoint.save_reverse`.
+        save: (path, model, meta, kept) writes a checkpoint, see `biflow.model.save_reverse`.
         load: (path, step) to the model, in evaluation mode on the CPU; step None for the final weights.
     """
 

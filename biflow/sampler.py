@@ -8,9 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from biflow.checkpoint import load_reverse
 from biflow.guidance import reverse_in_two_evaluations
-from biflow.model import ReverseModel
+from biflow.model import ReverseModel, load_reverse
 from biflow.sizes import pass_flops
 from nfbench.errors import UserError
 from nfbench.runtime import CudaGraph, autocast

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from baselines.tarflow.model import TarFlow, TarFlowSpec
 from baselines.tarflow.training import add_noise, drop_labels
 from biflow.energy import prior_energy
+from biflow.feature_distance import FeatureDistance
 from biflow.guidance import draw_scales
 from biflow.model import ReverseModel, ReverseSpec
 from biflow.objectives import OBJECTIVES, Terms, Trajectory, mse, targets, trajectory
-from biflow.perceptual.features import FeatureDistance
 from biflow.sizes import matched_spec, sampling_parameters
 from nfbench.config import ReverseConfig
 from nfbench.data.datasets import Dataset

@@ -16,9 +16,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("nfbench", "baselines", "biflow")
 
 
-def fingerprint(files: Iterable[str | Path], *told: Any) -> str:
+def fingerprint(files: Iterable[str | Path], *settings: Any) -> str:
     """Return a short hash of the code of files with all that they import, and of JSON-able values."""
-    content = json.dumps([_code(tuple(files)), told], sort_keys=True)
+    content = json.dumps([_code(tuple(files)), settings], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # the commit alone needs no torch, whose import takes seconds
     import torch
 
-from nfbench.errors import UserError
-
 PACKAGES = ("torch", "torchvision", "numpy", "torch-fidelity", "pytest-benchmark", "snakemake")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -90,14 +88,3 @@ def provenance(device: "str | torch.device" = "cpu", precision: str = "fp32") ->
 def config_hash(section: Any) -> str:
     """Return a short hash of a JSON-able piece of configuration."""
     return hashlib.sha256(json.dumps(section, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def check_device(path: str | Path, provenance: dict[str, Any], wanted: str) -> None:
-    """Refuse samples that were not drawn on the device that a folder of references is named after.
-
-    Raises:
-        UserError: `wanted`, e.g. "cpu" or "h100", is neither the kind of device nor part of its name.
-    """
-    kind, name = provenance["device_type"], provenance["device"]
-    if wanted != kind and wanted.upper() not in name.upper():
-        raise UserError(f"{path} was drawn on {name}; name the folder after that, not '{wanted}'.")

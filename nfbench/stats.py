@@ -1,11 +1,11 @@
-"""Statistics of few repetitions: t-intervals, paired comparisons, geometric means, and an A/A check.
+"""Statistics of few repetitions: t-intervals, paired comparisons and geometric means.
 
 Repetitions are seeds (a new training and a new sample set each) or processes of a timing. scipy is imported
 where it is used, since many jobs only need the classes.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,47 +153,6 @@ def ratio_of_pairs(first: Mapping[int, float], second: Mapping[int, float]) -> G
     """
     common = sorted(first.keys() & second.keys())
     return geometric_mean([first[i] / second[i] for i in common]) if common else None
-
-
-@dataclass(frozen=True)
-class Repeatability:
-    """How an A/A replicate, the same sampler timed as if it were two, compares with itself.
-
-    Attributes:
-        cells: ratios with an interval.
-        within: of them, those whose interval contains 1.
-        largest: largest distance of a ratio from 1, e.g. 0.03 for 1.03 and for 1/1.03.
-        holds: whether as many intervals contain 1 as 95% intervals of a ratio of 1 do, up to chance.
-    """
-
-    cells: int
-    within: int
-    largest: float
-    holds: bool
-
-    def in_words(self) -> str:
-        """Return it as a sentence."""
-        return (
-            f"ratio 1 lies within {self.within} of {self.cells} intervals, the ratio farthest from 1 is off"
-            f" by {self.largest:.1%}: {'repeatable' if self.holds else 'NOT repeatable'}"
-        )
-
-
-def repeatability(ratios: Iterable[GeometricMean | None]) -> Repeatability | None:
-    """Judge the ratios of a sampler to its A/A replicate; None where none has an interval.
-
-    They pass unless a binomial with probability LEVEL gives as few intervals that contain 1, or fewer, in
-    less than 1 - LEVEL of all cases. All cells come from the same processes, so misses tend to come
-    together and the rule is strict.
-    """
-    known = [ratio for ratio in ratios if ratio is not None and ratio.low is not None]
-    if not known:
-        return None
-    from scipy.special import bdtr
-
-    within = sum(ratio.low <= 1.0 <= ratio.high for ratio in known)
-    largest = max(math.expm1(abs(math.log(ratio.mean))) for ratio in known)
-    return Repeatability(len(known), within, largest, bool(bdtr(within, len(known), LEVEL) >= 1 - LEVEL))
 
 
 def between(asked: ArrayLike, known: ArrayLike, values: ArrayLike) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""Fixed-point inverses of one flow block: all tokens of a module at once, sweep by sweep.
+"""Fixed-point inverses of one flow block: all tokens of a module at once, iteration by iteration.
 
-Jacobi: x <- z exp(a(x)) + m(x), each token's a and m read off the tokens before it. After n sweeps the first
-n unknown tokens are exact, so a module of n is solved by n sweeps at most (arXiv:2412.06329 notes the
-triangular system; arXiv:2505.12849 and 2505.24791 iterate on it).
+Jacobi: x <- z exp(a(x)) + m(x), each token's a and m read off the tokens before it. After n iterations the
+first n unknown tokens are exact, so a module of n is solved by n iterations at most (arXiv:2412.06329 notes
+the triangular system; arXiv:2505.12849 and 2505.24791 iterate on it).
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from baselines.tarflow.prepared import Network
 from baselines.tarflow.static import affine
 
 INITS = ("z", "zeros")
-SWEEPS_BETWEEN_CHECKS = 4  # on a GPU
+ITERATIONS_BETWEEN_CHECKS = 4  # on a GPU
 
 
 @dataclass(frozen=True)
@@ -22,16 +22,16 @@ class FixedPoint:
     """Options of the fixed-point iteration: when to stop, and where to start.
 
     Attributes:
-        tolerance: an image has converged when no value changed by tolerance or more in a sweep.
+        tolerance: an image has converged when no value changed by tolerance or more in a iteration.
         max_iterations: most iterations on a module; None for as many as make it exact.
         init: what unknown tokens start from: "z", the noise, or "zeros".
-        clamp: bound on |x| after every sweep, which changes the fixed point; None for none. The published
+        clamp: bound on |x| after every iteration, which changes the fixed point; None for none. The published
             GS-Jacobi code clamps to 3.
-        batch_wide: sweep until every image of the batch has converged, as published; results then depend on
+        batch_wide: iterate until every image of the batch has converged, as published; results then depend on
             the other images.
         stale_keys: let later modules see the keys and values of the last iteration, as published, and not
             those of the tokens that the module ended with; needs `batch_wide`.
-        check_every: sweeps between two checks of which images have converged; each check waits for a GPU.
+        check_every: iterations between two checks of which images have converged; each check waits for a GPU.
             None for 4 on a GPU and 1 on a CPU. It changes no result.
     """
 
@@ -71,7 +71,7 @@ def solve_modules(net: Network, z: Tensor, modules: int, options: FixedPoint) ->
         modules: G, which divides T.
 
     Returns:
-        The block's input in its own order, (B, T, D), and the sweeps of every module and image, (G, B).
+        The block's input in its own order, (B, T, D), and the iterations of every module and image, (G, B).
 
     Raises:
         ValueError: T is not divisible by the number of modules.
@@ -82,34 +82,34 @@ def solve_modules(net: Network, z: Tensor, modules: int, options: FixedPoint) ->
     x = z.clone() if options.init == "z" else torch.zeros_like(z)
     x[:, 0] = z[:, 0]
     length = n_tokens // modules
-    sweeps = torch.zeros(modules, batch, dtype=torch.long, device=z.device)
+    iterations = torch.zeros(modules, batch, dtype=torch.long, device=z.device)
     renewed = 0
     for module in range(modules):
         first, last = module * length, min((module + 1) * length, n_tokens - 1)
         if first < last:
-            sweeps[module] = _solve_module(net, x, z, renewed, first, last, options)
+            iterations[module] = _solve_module(net, x, z, renewed, first, last, options)
         renewed = last if options.stale_keys else first
-    return x, sweeps
+    return x, iterations
 
 
 def _solve_module(
     net: Network, x: Tensor, z: Tensor, renewed: int, first: int, last: int, options: FixedPoint
 ) -> Tensor:
-    """Solve the tokens after inputs first <= t < last, in place; return each image's sweeps, (B,).
+    """Solve the tokens after inputs first <= t < last, in place; return each image's iterations, (B,).
 
     Args:
         renewed: input from which on keys and values are to be computed again, from the tokens that the
-            module before ended with; the first sweep does it in the same evaluation.
+            module before ended with; the first iteration does it in the same evaluation.
     """
-    every = options.check_every or (SWEEPS_BETWEEN_CHECKS if x.is_cuda else 1)
+    every = options.check_every or (ITERATIONS_BETWEEN_CHECKS if x.is_cuda else 1)
     most = last - first if options.max_iterations is None else min(options.max_iterations, last - first)
     taken = torch.zeros(len(x), dtype=torch.long, device=x.device)
     active = torch.arange(len(x), device=x.device)
     settled = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     current, noise, start = x, z, renewed
-    for sweep in range(most):
-        # Inputs up to this one are exact, and their keys and values will not change after this sweep.
-        solved = first + sweep
+    for iteration in range(most):
+        # Inputs up to this one are exact, and their keys and values will not change after this iteration.
+        solved = first + iteration
         old = current[:, solved + 1 : last + 1]
         # A value that overflows must not reach the solved tokens, as it would where attention multiplies it
         # by a weight of zero; x itself keeps what is not finite, so that it is seen.
@@ -127,7 +127,7 @@ def _solve_module(
             settled = settled.all().expand_as(settled)
         old.copy_(new)
         start = solved + 1
-        if sweep + 1 == most or (sweep + 1) % every or not settled.any():
+        if iteration + 1 == most or (iteration + 1) % every or not settled.any():
             continue
         if current is not x:
             x[active] = current

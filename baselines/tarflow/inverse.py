@@ -17,16 +17,16 @@ from nfbench.sample.sampler import Sampled
 
 @dataclass(frozen=True)
 class Inverted:
-    """Tokens before a block, and how many sweeps it took to find them.
+    """Tokens before a block, and how many iterations it took to find them.
 
     Attributes:
         tokens: the block's input in raster order, (B, T, D).
-        sweeps: fixed-point sweeps over the block, summed over its modules, of every image, (B,); None
+        iterations: fixed-point iterations over the block, summed over its modules, of every image, (B,); None
             where there are none.
     """
 
     tokens: Tensor
-    sweeps: Tensor | None = None
+    iterations: Tensor | None = None
 
 
 class FlowInverse(ABC):
@@ -92,29 +92,29 @@ class FlowInverse(ABC):
     def invert(
         self, z: Tensor, y: Tensor | None, guidance: Guidance, count: Count
     ) -> tuple[list[Tensor], list[Tensor | None]]:
-        """Return x_0, ..., x_{K-1} of unit-variance noise z, tokens (B, T, D) each, and sweeps per block.
+        """Return x_0, ..., x_{K-1} of unit-variance noise z, tokens (B, T, D) each, and iterations per block.
 
         To be called in `torch.inference_mode`.
         """
-        states, sweeps = [z * self.flow.var.sqrt()], []
+        states, iterations = [z * self.flow.var.sqrt()], []
         for index in reversed(range(self.flow.spec.blocks)):
             inverted = self.invert_block(index, states[-1], y, guidance, count)
             states.append(inverted.tokens)
-            sweeps.append(inverted.sweeps)
-        return states[:0:-1], sweeps[::-1]
+            iterations.append(inverted.iterations)
+        return states[:0:-1], iterations[::-1]
 
     def sample(self, z: Tensor, y: Tensor | None, guidance: float = 0.0) -> Sampled:
         """Invert the flow block by block; see `nfbench.sample.sampler.Sampler`."""
         count = Count()
         with torch.inference_mode():
-            states, sweeps = self.invert(z, y, Guidance(guidance, **self.guidance_options), count)
+            states, iterations = self.invert(z, y, Guidance(guidance, **self.guidance_options), count)
             images = self.flow.to_images(states[0])
-        iterative = any(block is not None for block in sweeps)
+        iterative = any(block is not None for block in iterations)
         return Sampled(
             images=images.clone(),  # outside, so that a caller may differentiate through what follows
             nfe=count.evaluations / (self.flow.spec.blocks * len(z)),
             token_steps=count.tokens / len(z),
-            iterations=[block.double().mean().item() for block in sweeps] if iterative else None,
+            iterations=[block.double().mean().item() for block in iterations] if iterative else None,
         )
 
 

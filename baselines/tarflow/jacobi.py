@@ -1,4 +1,4 @@
-"""Inverses that solve a block by fixed-point sweeps: Jacobi, GS-Jacobi (2505.12849) and SeJD (2505.24791)."""
+"""Fixed-point inverses: Jacobi, GS-Jacobi (arXiv:2505.12849) and selective Jacobi (arXiv:2505.24791)."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -24,7 +24,7 @@ from baselines.tarflow.plan import (
 from baselines.tarflow.static import SequentialStatic
 from nfbench.errors import UserError
 
-# The published code of GS-Jacobi sweeps until the Frobenius norm of the batch's change is under 1e-6 B D,
+# The published code of GS-Jacobi iterates until the Frobenius norm of the batch's change is under 1e-6 B D,
 # which loosens as the batch grows. For one image the largest change is then under 1e-6 D.
 PUBLISHED_TOLERANCE_PER_VALUE = 1e-6
 PUBLISHED_TOLERANCE_OF_SEJD = 0.5
@@ -36,7 +36,7 @@ def published_tolerance(flow: TarFlow) -> float:
 
 
 class FixedPointInverse(SequentialStatic):
-    """An inverse by fixed-point sweeps over the modules of every block; subclasses set options and plan.
+    """An inverse by fixed-point iterations over the modules of every block; subclasses set options and plan.
 
     Attributes:
         options: when to stop; where to start is said by the plan.
@@ -57,13 +57,13 @@ class FixedPointInverse(SequentialStatic):
         self, index: int, z: Tensor, y: Tensor | None, guidance: Guidance, count: Count
     ) -> Inverted:
         block, n_tokens = self.plan[index], z.shape[1]
-        if block.modules == n_tokens:  # counted as one sweep a token
+        if block.modules == n_tokens:  # counted as one iteration a token
             tokens = super().invert_block(index, z, y, guidance, count).tokens
             return Inverted(tokens, torch.full((len(z),), n_tokens - 1, device=z.device))
         net = self.prepared.network(index, y, guidance, len(z), count)
         options = replace(self.options, init=block.init)
-        x, sweeps = solve_modules(net, net.block.order(z), block.modules, options)
-        return Inverted(net.block.order(x), sweeps.sum(dim=0))
+        x, iterations = solve_modules(net, net.block.order(z), block.modules, options)
+        return Inverted(net.block.order(x), iterations.sum(dim=0))
 
 
 class Jacobi(FixedPointInverse):

@@ -2,8 +2,8 @@
 
 The paper reads the measures by eye; here a rule chooses, and its choice is written down. It ranks blocks by
 the product of both measures: CRM alone, which bounds how slowly an error shrinks, points at the block next to
-the data on flows trained here, where the block next to the noise takes twice the sweeps, since every guess
-starts it far off.
+the data on flows trained here, where the block next to the noise takes twice the iterations, since every
+guess starts it far off.
 """
 
 import dataclasses
@@ -67,7 +67,7 @@ def spectral(matrix: Tensor) -> Tensor:
 
 
 def jacobi_step(block: Block, guess: Tensor, z: Tensor) -> Tensor:
-    """Return one sweep over a whole block without label, tokens (B, T, D) in its own order."""
+    """Return one iteration over a whole block without label, tokens (B, T, D) in its own order."""
     a, m = block.affine(guess, None)
     return z * torch.exp(a) + m
 

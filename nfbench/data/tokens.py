@@ -1,7 +1,8 @@
-"""Images and tokens: non-overlapping patches in raster order (arXiv:2412.06329, section 2)."""
+"""Images and tokens, non-overlapping patches in raster order (arXiv:2412.06329), and masks of pixels."""
 
 from math import isqrt
 
+import torch
 from torch import Tensor
 
 
@@ -54,3 +55,33 @@ def tokens_to_images(tokens: Tensor, patch_size: int, channels: int) -> Tensor:
     x = tokens.reshape(batch, side, side, channels, patch_size, patch_size)
     image_size = side * patch_size
     return x.permute(0, 3, 1, 4, 2, 5).reshape(batch, channels, image_size, image_size)
+
+
+def centre_square(image_size: int) -> Tensor:
+    """Hide a centred square of half the image's side (a pixel more where that is odd), (H, W)."""
+    hidden = torch.zeros(image_size, image_size, dtype=torch.bool)
+    inside = slice(image_size // 4, image_size - image_size // 4)
+    hidden[inside, inside] = True
+    return hidden
+
+
+def right_half(image_size: int) -> Tensor:
+    """Hide the right half (a column more where the side is odd), (H, W)."""
+    hidden = torch.zeros(image_size, image_size, dtype=torch.bool)
+    hidden[:, image_size // 2 :] = True
+    return hidden
+
+
+def half_of_tokens(priority: Tensor, patch_size: int) -> Tensor:
+    """Hide half of every image's tokens, those of lowest priority (one fewer of an odd number).
+
+    Args:
+        priority: one number a token, (B, T); e.g. uniform noise, for tokens at random.
+        patch_size: side of a token, pixels.
+
+    Returns:
+        (B, 1, H, W).
+    """
+    rank = priority.argsort(dim=1, stable=True).argsort(dim=1)
+    hidden = rank < priority.shape[1] // 2
+    return tokens_to_images(hidden[:, :, None].expand(-1, -1, patch_size**2), patch_size, channels=1)

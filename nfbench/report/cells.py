@@ -28,7 +28,7 @@ from nfbench.stats import (
 )
 
 FEWEST_SEEDS = 3  # the interval over two seeds is nine standard deviations to either side
-OBJECTIONS = {  # flags of cells that no verdict is drawn from, the gravest first
+NOT_COMPARED = {  # flags of cells that no verdict is drawn from, the gravest first
     "non_finite": "an image is not finite",
     "seen_by_loss": "a loss has seen these features",
     "rank_deficient": "too few images for this many features",
@@ -169,7 +169,7 @@ def _known(value: float) -> float | None:
 def _flag(records: Iterable[Record]) -> str:
     """Return the gravest flag of several rows."""
     flags = {record["flag"] for record in records} - {""}
-    return next((flag for flag in OBJECTIONS if flag in flags), next(iter(sorted(flags)), ""))
+    return next((flag for flag in NOT_COMPARED if flag in flags), next(iter(sorted(flags)), ""))
 
 
 def attributes(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

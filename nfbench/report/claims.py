@@ -18,7 +18,7 @@ import yaml
 from nfbench.config import validated
 from nfbench.errors import UserError
 from nfbench.measurements import METRICS, metric
-from nfbench.report.cells import FEWEST_SEEDS, OBJECTIONS, Cell, Cells, Key, distinct
+from nfbench.report.cells import FEWEST_SEEDS, NOT_COMPARED, Cell, Cells, Key, distinct
 from nfbench.report.claims_page import page
 from nfbench.report.derived import with_derived
 from nfbench.report.paper_numbers import COLUMNS, PaperNumber, paper_number
@@ -195,7 +195,7 @@ def _check(claim: Claim) -> None:
 def evidence(selector: Selector, cells: Cells) -> Iterator[dict[str, Any]]:
     """Yield what every experiment that has the rows has measured, as columns of claims_evidence.csv.
 
-    `measured` is None where it was not measured; `missing` then says why. `objection` is why no verdict may
+    `measured` is None where it was not measured; `missing` then says why. `why_not` says why no verdict may
     be drawn from it, or nothing.
     """
     for key, of in itertools.product(cells.keys, selector.of):
@@ -212,23 +212,21 @@ def evidence(selector: Selector, cells: Cells) -> Iterator[dict[str, Any]]:
 
 NOTHING = dict.fromkeys(
     ("quantity", "measured", "low", "high", "interval", "seeds", "origin", "experiment", "device")
-    + ("precision", "commit", "file", "objection", "missing")
+    + ("precision", "commit", "file", "why_not", "missing")
 )
 
 
 def _estimate(
     selector: Selector, of: Quantity, key: Key, found: Sequence[Cell], cells: Cells
 ) -> dict[str, Any]:
-    """Return a quantity with its interval, seeds and objection."""
+    """Return a quantity with its interval, seeds, and why it is not compared."""
     flags = {cell.flag for cell in found}
-    objection = next((text for flag, text in OBJECTIONS.items() if flag in flags), "")
+    why_not = next((text for flag, text in NOT_COMPARED.items() if flag in flags), "")
     values = [cell.value for cell in found]
     if selector.difference:
         pairs = cells.difference(key, *selector.rows, of.metric, **of.where)
         return (
-            _with_seeds(pairs.mean, pairs.std, pairs.n, objection)
-            if pairs
-            else {"missing": "no pair of seeds"}
+            _with_seeds(pairs.mean, pairs.std, pairs.n, why_not) if pairs else {"missing": "no pair of seeds"}
         )
     if None in values or not values[-1]:
         return {"missing": ", ".join(sorted(flags - {""})) or "the cell is empty"}
@@ -244,33 +242,33 @@ def _estimate(
         }
     columns = ("device", "n") if of.space else ("device",)
     if differ := [c for c in columns if len({record[c] for cell in found for record in cell.records}) > 1]:
-        objection = objection or f"the two rows differ in {differ[0]}"
+        why_not = why_not or f"the two rows differ in {differ[0]}"
     if of.metric in METRICS and METRICS[of.metric].geometric:
         pairs = cells.time_ratio(key, *selector.rows, of.metric, **of.where) if selector.ratio else None
         ends = (pairs.low, pairs.high) if pairs else found[0].over_samples or (None, None)
         kind = None if ends[0] is None else "95% over processes"
-        about = {"measured": pairs.mean if pairs else value, "interval": kind, "objection": objection}
+        about = {"measured": pairs.mean if pairs else value, "interval": kind, "why_not": why_not}
         return about | {"low": ends[0], "high": ends[1]} if pairs or not selector.ratio else about
     if len(seeds) > 1:
-        return {"measured": value, "objection": objection or "the two rows differ in seeds"}
+        return {"measured": value, "why_not": why_not or "the two rows differ in seeds"}
     stds = [cell.std for cell in found]
     relative = None if None in stds else math.hypot(*(std / v for std, v in zip(stds, values, strict=True)))
     std = None if relative is None else abs(value) * relative  # to first order, as if of independent rows
-    return _with_seeds(value, std, seeds.pop(), objection)
+    return _with_seeds(value, std, seeds.pop(), why_not)
 
 
-def _with_seeds(value: float, std: float | None, seeds: int, objection: str) -> dict[str, Any]:
+def _with_seeds(value: float, std: float | None, seeds: int, why_not: str) -> dict[str, Any]:
     """Return a mean over seeds with its interval."""
     found = {"measured": value, "seeds": seeds}
     if seeds < FEWEST_SEEDS:
-        objection = objection or f"{seeds} seed{'' if seeds == 1 else 's'}"
+        why_not = why_not or f"{seeds} seed{'' if seeds == 1 else 's'}"
     if std is not None and seeds > 1:
         ends = student_interval(value, std / math.sqrt(seeds), seeds - 1)
         found |= {"low": ends.low, "high": ends.high, "interval": "95% over seeds (t)"}
-    return found | {"objection": objection}
+    return found | {"why_not": why_not}
 
 
-def judge(claim: Claim, neutral: float | None, found: Mapping[str, Any]) -> str:
+def verdict_of(claim: Claim, neutral: float | None, found: Mapping[str, Any]) -> str:
     """Return the verdict that one measurement allows; see the top of this file.
 
     Args:
@@ -280,8 +278,8 @@ def judge(claim: Claim, neutral: float | None, found: Mapping[str, Any]) -> str:
         return f"not measured ({found['missing']})"
     if doubtful := [name for name in claim.paper.ids if paper_number(name).grade == "CHECK"]:
         return f"not resolved (CHECK the paper's number {doubtful[0]})"
-    if found["objection"]:
-        return f"not resolved ({found['objection']})"
+    if found["why_not"]:
+        return f"not resolved ({found['why_not']})"
     if found["low"] is None:
         return "not resolved (no interval)"
     side, limit = claim.limit(neutral)
@@ -346,6 +344,6 @@ def _published(claim: Claim) -> dict[str, Any]:
 def _line(claim: Claim, neutral: float | None, found: Mapping[str, Any]) -> dict[str, Any]:
     words = {1: "above", -1: "below"} if claim.rule == "order" else {1: "at least", -1: "at most"}
     side, limit = claim.limit(neutral) if found["measured"] is not None else (0, 0.0)
-    told = {"rule": claim.rule, "claimed": f"{words[side]} {limit:.4g}" if side else None}
-    shown = {name: value for name, value in found.items() if name not in ("objection", "missing")}
-    return shown | told | {"verdict": judge(claim, neutral, found)}
+    rule = {"rule": claim.rule, "claimed": f"{words[side]} {limit:.4g}" if side else None}
+    shown = {name: value for name, value in found.items() if name not in ("why_not", "missing")}
+    return shown | rule | {"verdict": verdict_of(claim, neutral, found)}

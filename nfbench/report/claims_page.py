@@ -60,8 +60,8 @@ def page(lines: pd.DataFrame, evidence: pd.DataFrame) -> str:
         lines, evidence: of `nfbench.report.claims.evaluate`.
     """
     counts = Counter(verdict.split(" (")[0] for verdict in lines["verdict"])
-    told = ", ".join(f"{count} {name}" for name, count in counts.most_common())
-    parts = ["# What the papers claim, and what was measured here", f"{len(lines)} claims: {told}."]
+    counted = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    parts = ["# What the papers claim, and what was measured here", f"{len(lines)} claims: {counted}."]
     parts.append("\n".join(f"- {sentence}" for sentence in RULE))
     for (paper, arxiv), rows in lines.groupby(["paper", "arxiv"], sort=False):
         parts += [f"## {paper} (arXiv:{arxiv})", _table(rows, CLAIMS)]

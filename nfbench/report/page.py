@@ -13,8 +13,8 @@ from markupsafe import Markup, escape
 
 from nfbench.files import atomic_path
 from nfbench.measurements import THIS_RUN
-from nfbench.report.captions import CAPTIONS
-from nfbench.report.cells import FEWEST_SEEDS, OBJECTIONS
+from nfbench.report.cells import FEWEST_SEEDS, NOT_COMPARED
+from nfbench.report.figures.catalogue import CAPTIONS
 from nfbench.report.table_specs import TableSpec
 from nfbench.report.table_text import MISSING, legend, number, printed
 
@@ -193,7 +193,7 @@ def _with_marks(frame: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
     judged = {column.name for column in spec.columns if column.direction}
     notes = frame["notes"] if "notes" in frame else pd.Series("", frame.index)
     found = [(i, note.partition(": ")) for i, text in notes.fillna("").items() for note in text.split("; ")]
-    marked = {(i, name) for i, (name, _, flag) in found if name in judged and flag in OBJECTIONS}
+    marked = {(i, name) for i, (name, _, flag) in found if name in judged and flag in NOT_COMPARED}
     frame.attrs = {"bold": set(), "marked": marked}
     return frame
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from nfbench.errors import UserError
-from nfbench.report.cells import EMPTY, OBJECTIONS, Cell, Cells, Key, distinct
+from nfbench.report.cells import EMPTY, NOT_COMPARED, Cell, Cells, Key, distinct
 from nfbench.report.derived import with_derived
 from nfbench.report.paper_numbers import COLUMNS as PAPER_COLUMNS
 from nfbench.report.paper_numbers import paper_number, read_paper_numbers
@@ -55,12 +55,16 @@ def _rows(spec: TableSpec, cells: Cells) -> Iterator[Row]:
         if key[0].startswith("reference") and not spec.references:
             continue
         known, rows = cells.rows.get(key, {}), []
-        for name in cells.samplers(key, spec.anchor) if spec.anchor else known:
-            about = known.get(name, {})
-            is_first = spec.baseline_first and name == spec.baseline
-            if is_first or all(matches(about.get(k), wanted) for k, wanted in spec.rows.items()):
-                row = about | {"origin": key[0], "experiment": key[1], "sampler": name}
-                rows += [row | more | {"extra": more} for more in _extras(spec, cells, key, name)]
+        names = [
+            name
+            for name in (cells.samplers(key, spec.anchor) if spec.anchor else known)
+            if all(matches(known.get(name, {}).get(k), wanted) for k, wanted in spec.rows.items())
+        ]
+        if spec.baseline_first and names and spec.baseline in known:
+            names = [spec.baseline, *(name for name in names if name != spec.baseline)]
+        for name in names:
+            row = known.get(name, {}) | {"origin": key[0], "experiment": key[1], "sampler": name}
+            rows += [row | more | {"extra": more} for more in _extras(spec, cells, key, name)]
         yield from sorted(rows, key=_order(spec, rows))
 
 
@@ -175,7 +179,9 @@ def _facts(spec: TableSpec, row: Row, found: Mapping[str, Cell]) -> dict[str, An
         "paper_base_id": paper and paper.base,
         "paper_base_number": paper and _published_value(spec, paper.base),
         "seeds": max((" ".join(cell.seeds) for cell in own), key=len, default=""),
-        "seen_spaces": distinct(cell.records[0]["space"] for cell in own if cell.flag == "seen_by_loss"),
+        "feature_spaces_in_loss": distinct(
+            cell.records[0]["space"] for cell in own if cell.flag == "seen_by_loss"
+        ),
         "notes": "; ".join(flags),
     }
 
@@ -225,7 +231,7 @@ def _against_baseline(spec: TableSpec, column: Column, row: Row, cells: Cells) -
     if column.stat == "verdict":
         paper = spec.paper.get(row["sampler"])
         published = _paper_difference(spec, paper and paper.id, paper and paper.base)
-        return verdict(found, published, _objection(column, row, base, cells))
+        return verdict(found, published, _why_not(column, row, base, cells))
     attribute = {"effect": "mean", "effect_std": "std", "p": "p"}[column.stat]
     return found and getattr(found, attribute)
 
@@ -239,7 +245,7 @@ def _paper_difference(spec: TableSpec, first: str | None, second: str | None) ->
     return _published_value(spec, first) - _published_value(spec, second) if first and second else None
 
 
-def _objection(column: Column, row: Row, other: str, cells: Cells) -> str:
+def _why_not(column: Column, row: Row, other: str, cells: Cells) -> str:
     """Return why a column cannot judge two rows, or nothing."""
     pair = [_cell(column, row | {"sampler": name}, cells) for name in (row["sampler"], other)]
     names = [
@@ -248,10 +254,10 @@ def _objection(column: Column, row: Row, other: str, cells: Cells) -> str:
     if names:
         return f"no verdict: the loss of {' and '.join(names)} has seen these features"
     flags = {cell.flag for cell in pair}
-    return next((f"no verdict: {text}" for flag, text in OBJECTIONS.items() if flag in flags), "")
+    return next((f"no verdict: {text}" for flag, text in NOT_COMPARED.items() if flag in flags), "")
 
 
-def verdict(found: Comparison | None, published: float | None = None, objection: str = "") -> str:
+def verdict(found: Comparison | None, published: float | None = None, why_not: str = "") -> str:
     """Return in words what a comparison of two distances (less is better) comes to.
 
     "holds" and "does not hold": the difference is significant at the 5% level, two-sided, and has or has
@@ -259,12 +265,12 @@ def verdict(found: Comparison | None, published: float | None = None, objection:
     resolved", which more seeds may change. No correction is made for the number of comparisons.
 
     Args:
-        objection: why no verdict may be drawn; it is returned instead.
+        why_not: why no verdict may be drawn; it is returned instead.
     """
     if found is None:
         return "not measured"
-    if objection:
-        return objection
+    if why_not:
+        return why_not
     if found.p is None or found.p >= 1 - LEVEL:
         return "not resolved"
     if not published:
@@ -303,7 +309,7 @@ def verdicts(spec: TableSpec, measurements: pd.DataFrame, experiments: Experimen
                     "difference_std": found and found.std,
                     "p": found and found.p,
                     "seeds": found and found.n,
-                    "verdict": verdict(found, published, _objection(column, first, second["sampler"], cells)),
+                    "verdict": verdict(found, published, _why_not(column, first, second["sampler"], cells)),
                 }
             )
     return pd.DataFrame(lines)
@@ -315,7 +321,9 @@ def _marked(spec: TableSpec, rows: Sequence[tuple[Row, Mapping[str, Cell]]]) -> 
         (i, column.name)
         for i, (_, found) in enumerate(rows)
         for column in spec.columns
-        if column.direction and found[column.name].value is not None and found[column.name].flag in OBJECTIONS
+        if column.direction
+        and found[column.name].value is not None
+        and found[column.name].flag in NOT_COMPARED
     }
 
 
@@ -329,7 +337,7 @@ def _bold(spec: TableSpec, rows: Sequence[tuple[Row, Mapping[str, Cell]]]) -> se
     for column in (column for column in spec.columns if column.direction and column.of != "real"):
         for group in groups.values():
             found = {i: rows[i][1][column.name] for i in group}
-            valid = {i: c for i, c in found.items() if c.value is not None and c.flag not in OBJECTIONS}
+            valid = {i: c for i, c in found.items() if c.value is not None and c.flag not in NOT_COMPARED}
             if len(valid) > 1:
                 best = (min if column.direction == "lower" else max)(valid, key=lambda i: valid[i].value)
                 bold |= {(i, column.name) for i in valid if _tied(valid, rows, i, best)}

@@ -1,8 +1,12 @@
-"""The one interface that a sampler has, and what it returns."""
+"""The one interface that a sampler has, what it returns, and the options that it is made with."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from nfbench.files import read_json
 
 if TYPE_CHECKING:  # importing torch takes seconds
     import torch
@@ -63,3 +67,24 @@ class Sampler(Protocol):
 
         Deterministic: randomness comes in through z and y. Never mutates its arguments.
         """
+
+
+def options_in_effect(
+    row: Mapping[str, Any], plan: str | Path | None, tolerance: str | Path | None
+) -> dict[str, Any]:
+    """Return a row's options, completed by what was chosen for it.
+
+    Args:
+        row: a `SamplerRow` as a dict.
+        plan: file of the plan of GS-Jacobi; it has the number of modules.
+        tolerance: file of the tuned tolerance. Where none was harmless the published one stays.
+    """
+    options = dict(row["options"])
+    if plan:
+        options.pop("modules", None)
+        options["plan"] = read_json(plan)["plan"]
+    if tolerance:
+        del options["tolerance"]
+        found = read_json(tolerance)["tolerance"]
+        options |= {} if found is None else {"tolerance": found}
+    return options

@@ -40,7 +40,7 @@ def test_a_fresh_student_has_its_own_copy_of_the_teacher_s_weights(make_flow, ch
 
 
 @pytest.mark.parametrize("changes", VARIANTS)
-def test_with_the_mask_on_a_fresh_student_is_one_jacobi_sweep_from_the_noise(make_flow, z, y, changes):
+def test_with_the_mask_on_a_fresh_student_is_one_jacobi_iteration_from_the_noise(make_flow, z, y, changes):
     flow = make_flow(**changes)
     flow.var.fill_(0.7)
     student = FarmerStudent.of(flow)
@@ -108,7 +108,7 @@ def test_the_last_state_s_error_trains_every_parameter_of_every_block(student, z
     assert [name for name, p in student.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-def test_the_way_back_shows_every_state_and_no_clean_image(student, z, y):
+def test_decoding_shows_every_state_and_no_clean_image(student, z, y):
     clean, *states = student.decode_trajectory(z, y)
     assert clean is None
     assert all(torch.equal(a, b) for a, b in zip(states[::-1], student.states(z, y), strict=True))

@@ -20,15 +20,15 @@ NAMES = ["jacobi", "gs-jacobi", "selective-jacobi"]
 
 @torch.inference_mode()
 def block_of(sampler, index, z, y=None, guidance=None):
-    """Invert one block, tokens in its own order on both sides; return them and the sweeps."""
+    """Invert one block, tokens in its own order on both sides; return them and the iterations."""
     order = sampler.flow.blocks[index].order
     inverted = sampler.invert_block(index, order(z), y, guidance or Guidance(), Count())
-    return order(inverted.tokens), inverted.sweeps
+    return order(inverted.tokens), inverted.iterations
 
 
 @torch.inference_mode()
 def solved(flow, z, y, modules, **options):
-    """Solve block 1, tokens in its own order on both sides; return them and every module's sweeps."""
+    """Solve block 1, tokens in its own order on both sides; return them and every module's iterations."""
     net = PreparedFlow(flow).network(1, y, Guidance(), len(z), Count())
     return solve_modules(net, z, modules, FixedPoint(**options))
 
@@ -49,16 +49,16 @@ def test_run_to_the_end_it_is_exact(make_flow, z, y, guided, make, changes):
 @pytest.mark.parametrize(("modules", "enough"), [(1, 8), (3, 3), (9, 1)])
 @pytest.mark.parametrize("init", ["z", "zeros"])
 @pytest.mark.parametrize("stale", [False, True])
-def test_a_module_is_solved_by_as_many_sweeps_as_it_has_unknown_tokens(
+def test_a_module_is_solved_by_as_many_iterations_as_it_has_unknown_tokens(
     flow, z, y, modules, enough, init, stale
 ):
     expected, _ = block_of(Sequential(flow), 1, z, y)
-    x, sweeps = solved(
+    x, iterations = solved(
         flow, z, y, modules, max_iterations=enough, init=init, batch_wide=stale, stale_keys=stale
     )
     assert_equal(x, expected)
-    assert sweeps.sum(dim=0).tolist() == [T - 1] * 5
-    assert (sweeps[:-1] == enough).all()
+    assert iterations.sum(dim=0).tolist() == [T - 1] * 5
+    assert (iterations[:-1] == enough).all()
     if enough > 1:
         fewer = {"max_iterations": enough - 1, "init": init, "batch_wide": stale, "stale_keys": stale}
         assert (solved(flow, z, y, modules, **fewer)[0] - expected).abs().max() > 1e-7
@@ -66,14 +66,16 @@ def test_a_module_is_solved_by_as_many_sweeps_as_it_has_unknown_tokens(
 
 @pytest.mark.parametrize("index", [0, 1, 2])
 @pytest.mark.parametrize("init", ["z", "zeros"])
-def test_after_k_sweeps_tokens_0_to_k_are_exact_and_no_others(flow, z, y, guided, index, init):
+def test_after_k_iterations_tokens_0_to_k_are_exact_and_no_others(flow, z, y, guided, index, init):
     options, scale = guided
     guidance = Guidance(scale, **options)
     expected, _ = block_of(Sequential(flow), index, z, y, guidance)
     for k in range(1, T):
-        x, sweeps = block_of(Jacobi(flow, tolerance=0.0, max_iterations=k, init=init), index, z, y, guidance)
+        x, iterations = block_of(
+            Jacobi(flow, tolerance=0.0, max_iterations=k, init=init), index, z, y, guidance
+        )
         errors = (x - expected).abs().amax(dim=(0, 2))
-        assert sweeps.tolist() == [k] * 5
+        assert iterations.tolist() == [k] * 5
         assert errors[: k + 1].max() < 1e-12
         assert (errors[k + 1 :] > 1e-7).all()
 
@@ -129,16 +131,18 @@ def test_what_a_call_leaves_behind_changes_no_later_call(flow, z, y, make):
 
 @pytest.mark.parametrize("modules", [1, 3])
 @pytest.mark.parametrize("index", [0, 1, 2])
-def test_a_smaller_tolerance_takes_no_fewer_sweeps_and_errs_less(flow, z, y, index, modules):
+def test_a_smaller_tolerance_takes_no_fewer_iterations_and_errs_less(flow, z, y, index, modules):
     expected, _ = block_of(Sequential(flow), index, z, y)
     plan = [BlockPlan(modules)] * 3
     errors, most = [], torch.zeros(5, dtype=torch.long)
     for tolerance in (1.0, 0.3, 0.1, 0.03, 0.01, 1e-4, 0.0):
-        x, sweeps = block_of(make_sampler("gs-jacobi", flow, plan=plan, tolerance=tolerance), index, z, y)
-        assert sweeps.sum() >= most.sum()
-        assert modules > 1 or (sweeps >= most).all()  # a later module starts from what those before it left
+        x, iterations = block_of(make_sampler("gs-jacobi", flow, plan=plan, tolerance=tolerance), index, z, y)
+        assert iterations.sum() >= most.sum()
+        assert (
+            modules > 1 or (iterations >= most).all()
+        )  # a later module starts from what those before it left
         errors.append((x - expected).abs().mean().item())
-        most = sweeps
+        most = iterations
     assert errors == sorted(errors, reverse=True)
     assert errors[0] > 1e-2
     assert errors[-1] < 1e-12
@@ -170,10 +174,12 @@ def test_stale_keys_matter_only_until_a_module_is_solved(flow, z, y):
 @torch.inference_mode()
 def test_selective_jacobi_is_exact_in_the_block_next_to_the_noise_at_any_tolerance(flow, z, y):
     exact, _ = Sequential(flow).invert(z, y, Guidance(), Count())
-    states, sweeps = make_sampler("selective-jacobi", flow, tolerance=100.0).invert(z, y, Guidance(), Count())
+    states, iterations = make_sampler("selective-jacobi", flow, tolerance=100.0).invert(
+        z, y, Guidance(), Count()
+    )
     assert_equal(states[2], exact[2])
     assert (states[1] - exact[1]).abs().max() > 1e-3
-    assert [block.unique().tolist() for block in sweeps] == [[1], [1], [T - 1]]
+    assert [block.unique().tolist() for block in iterations] == [[1], [1], [T - 1]]
 
 
 def test_defaults_are_the_published_settings(flow):

@@ -1,4 +1,4 @@
-"""Parity with the published GS-Jacobi code: every state on the way back, sweeps, measures of difficulty."""
+"""Parity with the published GS-Jacobi code: every state of decoding, iterations, measures of difficulty."""
 
 import json
 
@@ -43,7 +43,7 @@ def guidance_of(noise, meta):
 
 
 def steps(flow, settings):
-    """Yield each block's index, modules, most sweeps and guess, in the order of inversion."""
+    """Yield each block's index, modules, most iterations and guess, in the order of inversion."""
     lists = (settings["num_GS_list"], settings["max_jacobi_list"], settings["guess_list"])
     blocks = reversed(range(flow.spec.blocks))
     for index, modules, most, init in zip(blocks, *lists, strict=True):
@@ -57,7 +57,7 @@ def test_every_run_of_the_fixture_is_compared(published):
 
 
 @everything
-def test_every_state_on_the_way_back(flow, numbers, meta, noise, setting):
+def test_every_state_of_decoding(flow, numbers, meta, noise, setting):
     expected = numbers(f"gsj/{noise}/{setting}/seq")
     guidance = guidance_of(noise, meta)
     tokens = numbers("rev/z0" if noise == "std" else "rev/z_small")
@@ -72,7 +72,7 @@ def test_every_state_on_the_way_back(flow, numbers, meta, noise, setting):
 
 
 @everything
-def test_sweeps_of_every_module(flow, numbers, meta, noise, setting):
+def test_iterations_of_every_module(flow, numbers, meta, noise, setting):
     published = numbers(f"gsj/{noise}/{setting}/n_iter")
     guidance = guidance_of(noise, meta)
     z = numbers("rev/z0" if noise == "std" else "rev/z_small")
@@ -81,14 +81,14 @@ def test_sweeps_of_every_module(flow, numbers, meta, noise, setting):
         options = FixedPoint(published_tolerance(flow), most, init, 3.0, batch_wide=True, stale_keys=True)
         with torch.inference_mode():
             net = PreparedFlow(flow).network(index, numbers("main/y"), guidance, len(z), Count())
-            x, sweeps = solve_modules(net, net.block.order(z), modules, options)
+            x, iterations = solve_modules(net, net.block.order(z), modules, options)
         z = net.block.order(x)
-        assert (sweeps == sweeps[:, :1]).all()
-        assert_sweeps_agree(sweeps[:, 0], expected, flow.spec.n_tokens, most)
+        assert (iterations == iterations[:, :1]).all()
+        assert_iterations_agree(iterations[:, 0], expected, flow.spec.n_tokens, most)
 
 
-def assert_sweeps_agree(ours, published, n_tokens, most):
-    """Compare one block's sweeps per module; the published count includes the one that finds no change."""
+def assert_iterations_agree(ours, published, n_tokens, most):
+    """Compare a block's iterations per module; published counts include the one that finds no change."""
     if len(ours) == n_tokens:  # token by token: one published count for the block
         assert ours.sum() == published[0]
         return

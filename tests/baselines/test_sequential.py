@@ -28,7 +28,7 @@ def test_inverse_undoes_forward(make_flow, x, y, name, changes):
     torch.testing.assert_close(images, x, rtol=0, atol=1e-12)
 
 
-def test_every_state_on_the_way_back_is_the_one_on_the_way_there(flow, x, y):
+def test_every_state_of_decoding_is_that_of_encoding(flow, x, y):
     code = flow.encode(x, y)
     states, _ = Sequential(flow).invert(code.z, y, Guidance(), Count())
     for back, there in zip(states[1:], code.states, strict=False):

@@ -7,7 +7,7 @@ import torch
 
 from biflow import ReverseModel
 from biflow.energy import energy_distance, labelled, prior_energy
-from biflow.perceptual.features import FeatureDistance
+from biflow.feature_distance import FeatureDistance
 from biflow.training import calibrate, reverse_loss, reverse_spec
 from nfbench.train.trainer import Phases
 from tests.biflow.toy import CONFIG as PLAIN

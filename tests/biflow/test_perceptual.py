@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from biflow import ReverseModel
+from biflow.feature_distance import FeatureDistance, Inputs
 from biflow.objectives import Terms, hidden_alignment
-from biflow.perceptual import PERCEPTUAL, feature_spaces_in_loss, load_perceptual
-from biflow.perceptual.features import FeatureDistance, Inputs
-from biflow.perceptual.networks import classifier_distance
+from biflow.perceptual import PERCEPTUAL, classifier_distance, feature_spaces_in_loss, load_perceptual
 from biflow.training import held_out_path, reverse_loss, reverse_spec
 from nfbench.errors import UserError
 from nfbench.measure.quality.classifier import ClassifierSpec, DomainClassifier, save_classifier

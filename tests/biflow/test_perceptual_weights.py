@@ -10,9 +10,8 @@ from torch import nn
 from torch_fidelity import sample_similarity_lpips
 from torchvision.models import VGG16_Weights, vgg
 
-from biflow.perceptual import load_perceptual
-from biflow.perceptual.networks import CONVNEXT_URL as URL
-from biflow.perceptual.networks import convnext, convnext_distance, lpips_distance
+from biflow.perceptual import CONVNEXT_URL as URL
+from biflow.perceptual import convnext, convnext_distance, load_perceptual, lpips_distance
 from nfbench.errors import UserError
 
 CHANNELS = (64, 128, 256, 512, 512)

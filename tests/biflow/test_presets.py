@@ -1,6 +1,5 @@
 """Sizes of networks: published counts are met, and FLOPs are those of the samplers."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,12 @@ from baselines import TarFlow, TarFlowSpec, make_sampler
 from baselines.farmer import FarmerStudent, StudentSpec
 from baselines.tarflow.cost import encode_flops, inverse_flops
 from biflow import ReverseModel, ReverseSpec, presets
-from biflow.presets import PRESETS, experiment_rows, preset_rows, size_table
+from biflow.presets import network_rows, size_table
 from biflow.sizes import network_size, random_network
 from nfbench.measure.speed.flops import count_flops
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
-TOLERANCES = {("B/2", "flow"): 0.02, ("B/2", "reverse"): 0.02, ("XL/2", "flow"): 0.05}
+TOLERANCES = {"B": 0.02, "biflow-B": 0.02, "XL": 0.05}
 SMALL = {"channels": 1, "patch_size": 2, "width": 16, "blocks": 3, "head_dim": 8, "n_classes": 4}
 
 
@@ -25,36 +24,22 @@ def small_flow(image_size: int, **changes) -> TarFlowSpec:
 
 @pytest.fixture(scope="module")
 def rows():
-    return {(row.name, row.role): row for row in preset_rows()}
+    return {row.name: row for row in network_rows()}
 
 
-@pytest.mark.parametrize("key", TOLERANCES, ids="-".join)
-def test_a_preset_has_the_published_number_of_parameters(rows, key):
-    row = rows[key]
-    assert row.size.sampling_parameters / 1e6 == pytest.approx(row.published, rel=TOLERANCES[key])
+def test_the_paper_s_networks_have_the_published_number_of_parameters_where_it_is_known(rows):
+    published = {name: row.published for name, row in rows.items()}
+    assert published == {"B": 120, "XL": 690, "biflow-B": 133, "biflow-XL": None}
+    for name, tolerance in TOLERANCES.items():
+        assert rows[name].size.sampling_parameters / 1e6 == pytest.approx(published[name], rel=tolerance)
 
 
-def test_the_published_numbers_are_those_of_the_paper_and_one_is_unknown(rows):
-    published = {key: row.published for key, row in rows.items()}
-    known = {("B/2", "flow"): 120, ("B/2", "reverse"): 133, ("XL/2", "flow"): 690}
-    assert published == known | {("XL/2", "reverse"): None}
-
-
-@pytest.mark.parametrize("preset", PRESETS.values(), ids=list(PRESETS))
-def test_a_preset_is_of_the_reference_setting(preset):
-    for spec in (preset.flow, preset.reverse):
-        assert (spec.n_tokens, spec.token_dim, spec.n_classes, spec.blocks) == (256, 16, 1000, 8)
-        assert (spec.width % 64, spec.head_dim) == (0, 64)
-    assert preset.reverse.width == preset.flow.width
-    assert preset.reverse.layers_per_stage == preset.flow.layers_per_block
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_flops_are_two_a_weight_and_token_and_four_a_channel_and_pair_of_tokens(rows, name):
-    width, layers = PRESETS[name].flow.width, PRESETS[name].flow.layers_per_block
-    for role, parts, tokens in (("flow", 8, 255), ("reverse", 9, 256)):
-        size = rows[name, role].size
-        embeddings = {"flow": 8 * (256 + 1000) * width, "reverse": (256 + 9 * 1001) * width}[role]
+@pytest.mark.parametrize(("name", "layers"), [("B", 2), ("XL", 3)])
+def test_flops_are_two_a_weight_and_token_and_four_a_channel_and_pair_of_tokens(rows, name, layers):
+    width = rows[name].size.width
+    for model, parts, tokens in ((name, 8, 255), (f"biflow-{name}", 9, 256)):
+        size = rows[model].size
+        embeddings = 8 * (256 + 1000) * width if model == name else (256 + 9 * 1001) * width
         weights = 2 * (size.sampling_parameters - embeddings) * tokens
         attention = parts * layers * 4 * width * tokens**2
         assert size.pass_flops == pytest.approx(weights + attention, rel=0.002)
@@ -132,25 +117,17 @@ def test_random_networks_have_no_zero_weights_and_finite_samples(spec):
     assert images.abs().max() < 100
 
 
-def test_the_command_prints_a_row_a_network(capsys):
+def test_the_command_prints_a_row_a_network_and_needs_no_data(capsys):
     presets.main([])
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(" | ")[:4] for line in lines[2:6]] == [
-        ["| B/2", "flow", "768", "8 x 2"],
-        ["| B/2", "reverse", "768", "9 x 2"],
-        ["| XL/2", "flow", "1536", "8 x 3"],
-        ["| XL/2", "reverse", "1536", "9 x 3"],
+    assert [[cell.strip() for cell in line.split("|")[1:5]] for line in lines[2:6]] == [
+        ["B", "flow", "768", "8 x 2"],
+        ["XL", "flow", "1536", "8 x 3"],
+        ["biflow-B", "reverse", "768", "9 x 2"],
+        ["biflow-XL", "reverse", "1536", "9 x 3"],
     ]
     assert "published" in lines[0]
     assert lines[6] == ""
-
-
-def test_the_networks_of_the_paper_s_speed_are_the_presets_and_need_no_data():
-    sizes = {row.name: row.size for row in experiment_rows(CONFIG / "paper-speed.yaml")}
-    for name, preset in PRESETS.items():
-        assert sizes[name[:-2]] == network_size(preset.flow)
-        guided = dataclasses.replace(preset.reverse, guidance_max=1.5)
-        assert sizes[f"biflow-{name[:-2]}"] == network_size(guided)
 
 
 def test_the_command_prints_the_networks_of_an_experiment(tmp_path, capsys):
@@ -161,7 +138,7 @@ def test_the_command_prints_the_networks_of_an_experiment(tmp_path, capsys):
     path.write_text((CONFIG / "tiny.yaml").read_text().replace("\nsamplers:", f"{others}\n\nsamplers:", 1))
     presets.main([str(path)])
     out = capsys.readouterr().out
-    rows = experiment_rows(path)
+    rows = network_rows(path)
     assert out == size_table(rows)
     assert "published" not in out
     sizes = {row.name: row.size for row in rows}

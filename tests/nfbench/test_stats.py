@@ -15,7 +15,6 @@ from nfbench.stats import (
     mean_interval,
     paired,
     ratio_of_pairs,
-    repeatability,
     std_of_interval,
     student_interval,
 )
@@ -80,16 +79,6 @@ def test_ratios_pair_by_repetition():
     found = ratio_of_pairs({0: 2.0, 1: 8.0, 2: 1.0}, {0: 1.0, 1: 4.0, 3: 9.0})
     assert (found.mean, found.n) == (pytest.approx(2.0), 2)
     assert ratio_of_pairs({0: 1.0}, {1: 1.0}) is None
-
-
-def test_a_replicate_that_differs_everywhere_is_not_repeatable():
-    good, bad = GeometricMean(1.01, 0.9, 1.1, 3), GeometricMean(1.5, 1.4, 1.6, 3)
-    assert repeatability([good] * 10).holds
-    found = repeatability([bad] * 4 + [None])
-    assert (found.cells, found.within, found.holds) == (4, 0, False)
-    assert found.largest == pytest.approx(0.5)
-    assert "NOT repeatable" in found.in_words()
-    assert repeatability([GeometricMean(1.0, None, None, 1)]) is None
 
 
 def test_a_power_law_is_interpolated_exactly_and_not_extrapolated():

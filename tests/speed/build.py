@@ -21,8 +21,7 @@ from nfbench.errors import UserError
 from nfbench.experiment import load_experiment
 from nfbench.registry import DENOISED, TYPES, load_class, sampler_type
 from nfbench.runtime import autocast
-from nfbench.sample.options import options_in_effect
-from nfbench.sample.sampler import Sampler
+from nfbench.sample.sampler import Sampler, options_in_effect
 
 DEFAULT = Path(__file__).resolve().parents[2] / "config/fashion14.yaml"  # architectures timed by hand
 SHAPE, N_CLASSES = (1, 14, 14), 10  # of its images

@@ -1,9 +1,5 @@
 """What the speed suite builds: every sampler, in the precision asked for."""
 
-import runpy
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from build import build, inputs_of, requests_by_hand, takes_precision
@@ -54,12 +50,3 @@ def test_a_row_that_sets_its_own_precision_keeps_it():
 def test_images_of_the_data_are_not_timed():
     with pytest.raises(UserError, match="'real' is images of the data"):
         request("real")
-
-
-def test_a_profile_lists_the_operators_of_a_call(monkeypatch: pytest.MonkeyPatch, capsys):
-    script = Path(__file__).with_name("profile_inverse.py")
-    monkeypatch.setattr(sys, "argv", [str(script), "--sampler", "biflow", "--top", "30"])
-    runpy.run_path(str(script), run_name="__main__")
-    printed = capsys.readouterr().out
-    assert "biflow: " in printed
-    assert "aten::addmm" in printed or "aten::mm" in printed

@@ -14,7 +14,7 @@ from nfbench.errors import UserError
 from nfbench.experiment import load_joined
 from nfbench.files import sha256_file
 from nfbench.registry import own_file, sampler_type
-from nfbench.report.figures.names import chart_names, image_names
+from nfbench.report.figures.catalogue import chart_names, image_names
 from nfbench.report.table_specs import applies, read_specs
 
 ROOT = Path(workflow.basedir)
@@ -203,16 +203,16 @@ def reverse_print(experiment, name):
 
 
 def plan_print(experiment, row):
-    told = [flow_print(experiment, row.flow), row.options.get("modules")]
-    return fingerprint(code_of("choose_plan"), told) if row.type == "gs-jacobi" else None
+    settings = [flow_print(experiment, row.flow), row.options.get("modules")]
+    return fingerprint(code_of("choose_plan"), settings) if row.type == "gs-jacobi" else None
 
 
 def tolerance_print(experiment, row):
     if row.options.get("tolerance") != "tuned":
         return None
-    told = [plain(EXPERIMENTS[experiment].tuning), plan_print(experiment, row), drawn(row)]
+    settings = [plain(EXPERIMENTS[experiment].tuning), plan_print(experiment, row), drawn(row)]
     code = code_of("tune_tolerance", *sampler_modules(row))
-    return fingerprint(code, flow_print(experiment, row.flow), references_print(experiment), told)
+    return fingerprint(code, flow_print(experiment, row.flow), references_print(experiment), settings)
 
 
 def model_print(experiment, row):
@@ -270,6 +270,6 @@ def measured_print(experiment):
 
 def quality_print(experiment, row):
     truth = EXPERIMENTS[experiment].truth_of(row) if row.draws else None
-    told = [samples_print(experiment, row), truth and samples_print(experiment, truth)]
-    told += [references_print(experiment), plain(EXPERIMENTS[experiment].quality)]
-    return fingerprint(code_of("measure_quality"), told)
+    settings = [samples_print(experiment, row), truth and samples_print(experiment, truth)]
+    settings += [references_print(experiment), plain(EXPERIMENTS[experiment].quality)]
+    return fingerprint(code_of("measure_quality"), settings)

@@ -5,9 +5,9 @@ from nfbench.data.datasets import balanced_indices, load_section
 from nfbench.files import sha256_file
 from nfbench.provenance import provenance
 from nfbench.runtime import resolve_device
-from nfbench.sample.options import options_in_effect
 from nfbench.sample.real_images import class_means, real_images
 from nfbench.sample.sample_set import draw, to_sample_set, write_draw, write_sample_set
+from nfbench.sample.sampler import options_in_effect
 from nfbench.script import script
 from nfbench.train.checkpoint import read_meta
 

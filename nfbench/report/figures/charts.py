@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nfbench.report.figures.catalogue import chart_names
 from nfbench.report.figures.charts_speed import iterations, speedup, tolerance, training_time
 from nfbench.report.figures.measured import Measured, Row, error_bar, looks
-from nfbench.report.figures.names import chart_names
 from nfbench.report.figures.style import (
     REAL,
     REAL_NOISE,

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from nfbench.data.masks import centre_square, half_of_tokens, right_half
-from nfbench.data.tokens import images_to_tokens
+from nfbench.data.tokens import centre_square, half_of_tokens, images_to_tokens, right_half
 
 
 @pytest.mark.parametrize(("size", "side"), [(8, 4), (14, 8), (28, 14)])

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from nfbench.data.masks import right_half
 from nfbench.data.pixels import to_float
+from nfbench.data.tokens import right_half
 from nfbench.measure.editing import (
     CLASS_EDITING,
     INPAINTING,

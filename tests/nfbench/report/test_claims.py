@@ -77,7 +77,7 @@ def test_differences_kept_by_an_older_version_give_the_same_verdict(tmp_path):
         ("rank_deficient", "too few images for this many features"),
     ],
 )
-def test_a_flag_is_an_objection(tmp_path, flag, reason):
+def test_a_flag_leaves_a_claim_unresolved(tmp_path, flag, reason):
     rows = [*quality("a", [1.0, 2.0, 3.5], flag=flag), *quality("b", HIGH)]
     assert verdict(tmp_path, LOWER, *rows) == f"not resolved ({reason})"
 
@@ -95,7 +95,7 @@ def test_a_speed_up_is_a_ratio_over_pairs_of_processes(tmp_path, slow, words):
     assert verdict(tmp_path, FASTER, *times("a", [1.0] * len(slow)), *times("b", slow)) == words
 
 
-def test_a_busy_machine_and_another_device_are_objections(tmp_path):
+def test_a_busy_machine_and_another_device_leave_it_unresolved(tmp_path):
     fast = times("a", [1.0, 1.0])
     assert (
         verdict(tmp_path, FASTER, *fast, *times("b", [9.0, 9.0], flag="busy"))

@@ -9,8 +9,8 @@ from matplotlib import pyplot as plt
 
 from nfbench.measurements import row
 from nfbench.report.figures import charts, charts_speed, images
+from nfbench.report.figures.catalogue import chart_names, image_names
 from nfbench.report.figures.measured import Measured, error_bar, looks
-from nfbench.report.figures.names import chart_names, image_names
 from tests.nfbench.report.rows import experiment, frame, quality, sampler, times
 
 
@@ -93,9 +93,8 @@ def test_tolerances_are_charted_only_where_a_sampler_has_several_and_their_error
 
 
 def test_the_names_are_decided_without_torch_or_matplotlib():
-    code = (
-        "import sys, nfbench.report.figures.names; print(sorted({'torch', 'matplotlib'} & set(sys.modules)))"
-    )
+    code = "import sys, nfbench.report.figures.catalogue"
+    code += "; print(sorted({'torch', 'matplotlib'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -144,7 +144,7 @@ def test_flagged_cells_are_marked_and_never_bold(tmp_path):
     found = build(SPECS["table2"], rows, ROWS)
     assert found.attrs["marked"] == {(1, "fd_effnet")}
     assert (1, "fd_effnet") not in found.attrs["bold"]
-    assert found.loc[1, "seen_spaces"] == "effnet"
+    assert found.loc[1, "feature_spaces_in_loss"] == "effnet"
     assert found.loc[0, "verdict_fd_effnet"] == "no verdict: the loss of biflow has seen these features"
     write(found, SPECS["table2"], tmp_path)
     assert "†: not compared" in (tmp_path / "table2.md").read_text()
