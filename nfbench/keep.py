@@ -11,13 +11,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from nfbench.errors import UserError
 from nfbench.files import atomic_path
 from nfbench.measurements import read_rows, write_frame
+from nfbench.report.cells import read_measured
 from nfbench.report.table_specs import read_specs
-from nfbench.report.tables import build, verdicts, write
+from nfbench.report.tables import make
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -52,17 +51,13 @@ def keep(experiment: str, results: Path) -> Path:
         raise UserError(f"{source} was made with uncommitted changes; commit them and run it again.")
     folder = results / "reference" / f"{experiment}-{kind_of(rows['device'].unique())}"
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    rows = rows.assign(origin=f"reference {folder.name}")
-    write_frame(folder / "measurements.csv", rows)
+    write_frame(folder / "measurements.csv", rows.assign(origin=f"reference {folder.name}"))
     shutil.copyfile(source / "experiment.yaml", folder / "experiment.yaml")
-    experiments = {
-        (rows["origin"].iloc[0], experiment): yaml.safe_load((folder / "experiment.yaml").read_text())
-    }
+    rows, experiments = read_measured([folder / "measurements.csv"])
     for name, spec in read_specs(ROOT / "config/tables.yaml").items():
         if (source / f"report/tables/{name}.csv").is_file():
             spec = spec.model_copy(update={"references": True})
-            pairs = verdicts(spec, rows, experiments) if spec.verdicts else None
-            write(build(spec, rows, experiments), spec, folder, pairs)
+            make(spec, rows, experiments, folder)
             (folder / f"{name}.tex").unlink()
     for path in sorted([*source.glob("report/images/*.png"), *source.glob("report/figures/*.png")]):
         shutil.copyfile(path, folder / "figures" / path.name)

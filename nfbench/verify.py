@@ -14,11 +14,11 @@ from io import StringIO
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from nfbench.errors import UserError
 from nfbench.files import sha256_file
 from nfbench.measurements import COLUMNS, THIS_RUN, read_rows
+from nfbench.report.cells import read_measured
 from nfbench.report.table_specs import read_specs
 from nfbench.report.tables import build
 
@@ -40,22 +40,13 @@ def problems(results: Path) -> Iterator[str]:
     parts = [*own, *sorted((ROOT / "results/reference").glob("*/measurements.csv"))]
     experiments = {}
     for path in parts:
-        rows = read_rows(path)
-        about = yaml.safe_load(path.with_name("experiment.yaml").read_text())
-        keys = rows[["origin", "experiment"]].drop_duplicates().itertuples(index=False, name=None)
-        of_part = dict.fromkeys(keys, about)
+        rows, of_part = read_measured([path])
         experiments |= of_part
         yield from _sources(results, rows[rows["origin"] == THIS_RUN])
         yield from _tables(path.parent / "report/tables", rows, of_part)
         yield from _tables(path.parent, rows, of_part)
     if joined.is_file():
-        rows = read_rows(joined)
-        known = {key: about for key, about in experiments.items() if key in set(_keys(rows))}
-        yield from _tables(results, rows, known)
-
-
-def _keys(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    return rows[["origin", "experiment"]].drop_duplicates().itertuples(index=False, name=None)
+        yield from _tables(results, read_rows(joined), experiments)
 
 
 def _sources(results: Path, rows: pd.DataFrame) -> Iterator[str]:

@@ -9,13 +9,15 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from nfbench.errors import UserError
-from nfbench.measurements import METRICS
+from nfbench.measurements import METRICS, THIS_RUN, read_rows
 from nfbench.stats import (
     Comparison,
     GeometricMean,
@@ -170,6 +172,16 @@ def _flag(records: Iterable[Record]) -> str:
     """Return the gravest flag of several rows."""
     flags = {record["flag"] for record in records} - {""}
     return next((flag for flag in NOT_COMPARED if flag in flags), next(iter(sorted(flags)), ""))
+
+
+def read_measured(paths: Iterable[str | Path]) -> tuple[pd.DataFrame, dict[Key, dict[str, Any]]]:
+    """Read measurement files, of one experiment each, and the resolved experiments that lie beside them."""
+    parts, experiments = [], {}
+    for path in map(Path, paths):
+        rows, about = read_rows(path), yaml.safe_load(path.with_name("experiment.yaml").read_text())
+        experiments[rows["origin"].iloc[0] if len(rows) else THIS_RUN, about["experiment"]] = about
+        parts.append(rows)
+    return pd.concat(parts, ignore_index=True), experiments
 
 
 def attributes(experiment: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ A cell that was not measured is empty, never zero.
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -18,7 +19,7 @@ from nfbench.report.table_specs import COMPARED, Column, TableSpec, matches, rea
 from nfbench.report.table_text import write
 from nfbench.stats import LEVEL, Comparison
 
-__all__ = ["build", "read_specs", "verdicts", "write"]
+__all__ = ["build", "make", "read_specs", "verdicts"]
 
 DATA_ROWS = ("real", "real+noise", "class-means")  # images that no model draws are compared with nothing
 SAME_IMAGES = 1e-3  # relative difference of distances that rounding makes between exact inverses of one flow
@@ -46,6 +47,15 @@ def build(spec: TableSpec, measurements: pd.DataFrame, experiments: Experiments)
     lines = [_line(spec, row, found, cells) for row, found in rows]
     frame = pd.DataFrame([*lines, *_published(spec)], columns=[column.name for column in spec.columns])
     frame.attrs = {"bold": _bold(spec, rows), "marked": _marked(spec, rows)}
+    return frame
+
+
+def make(
+    spec: TableSpec, measurements: pd.DataFrame, experiments: Experiments, folder: str | Path
+) -> pd.DataFrame:
+    """Build a table and its verdicts, write them into a folder, and return the table; see `build`."""
+    frame = build(spec, measurements, experiments)
+    write(frame, spec, folder, verdicts(spec, measurements, experiments) if spec.verdicts else None)
     return frame
 
 
