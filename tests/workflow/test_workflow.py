@@ -78,11 +78,15 @@ def test_images_are_compared_with_the_exact_inverse_of_the_same_flow_and_kind(ta
 
 
 def test_the_numbers_are_those_of_the_same_code_before(rows):
-    """Distances of tiny, so that a change of any number is noticed; the tolerance is that of other CPUs."""
+    """Distances of tiny, so that a changed number is noticed; the tolerances are for other CPUs."""
     expected = yaml.safe_load((ROOT / "tests/workflow/tiny.yaml").read_text())
     found = rows[rows["metric"].isin(["fd", "label_accuracy", "nll_nats_per_dim"])]
     found = {f"{row.sampler} {row.metric}": row.value for row in found.itertuples()}
-    assert found == pytest.approx(expected, rel=0.05)
+    few = 4 / 140  # images that another CPU's rounding may move to another class
+    assert found == {
+        name: pytest.approx(value, rel=0.05, abs=few if name.endswith("label_accuracy") else None)
+        for name, value in expected.items()
+    }
 
 
 def test_checkpoints_make_rows_with_a_step(rows):
