@@ -53,7 +53,7 @@ def _logger(path: Path) -> logging.Logger:
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.handlers.clear()
-    label = "/".join(path.with_suffix("").parts[-3:])  # tells parallel jobs apart on the terminal
+    label = path.with_suffix("").as_posix().rpartition("logs/")[2]  # tells parallel jobs apart
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter(f"[{label}] %(message)s"))
     file = logging.FileHandler(path, mode="w")

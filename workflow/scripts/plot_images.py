@@ -34,13 +34,14 @@ def test_images(n):
 
 
 def draw_samples():
-    """Show every group of samplers at its first member, from the same noise and labels."""
-    sets = {}
+    """Show every group of samplers at its first member, each column of the class that was asked for."""
+    firsts = {}
     for row, path in zip(params.rows, given.samples, strict=True):
-        sets.setdefault(row["group"], path)
-    sets = {name: read_sample_set(path) for name, path in sets.items()}
-    labels = next(iter(sets.values())).labels[:COLUMNS]
-    rows = [(name, samples.images[:COLUMNS]) for name, samples in sets.items()]
+        firsts.setdefault(row["group"], (row, path))
+    sets = {name: read_sample_set(path) for name, (_, path) in firsts.items()}
+    drawn = [name for name, (row, _) in firsts.items() if sampler_type(row["type"]).draws_from != "data"]
+    labels = sets[(drawn or list(sets))[0]].labels[:COLUMNS]  # real images have an order of their own
+    rows = [(name, images.first_of_classes(each.images, each.labels, labels)) for name, each in sets.items()]
     return images.image_rows(rows, [test.classes[label] if label >= 0 else "" for label in labels])
 
 

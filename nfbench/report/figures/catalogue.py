@@ -41,8 +41,9 @@ def image_names(experiment: Experiment) -> list[str]:
 
 
 CAPTIONS = {
-    "samples": "Images of every sampler from the same noise and labels (the column titles), first seed,"
-    " uncurated: images 0, 1, 2, ... of each set. A sweep is shown by its first member.",
+    "samples": "Images of every sampler from the same noise and classes (the column titles), first seed,"
+    " uncurated: images 0, 1, 2, ... of each set, and the first real images of these classes. A sweep is"
+    " shown by its first member.",
     "nearest": "Samples above their nearest training images, with the distance in grey levels, and the"
     " distribution of these distances for every sampler and for test images. Memorised samples would lie"
     " much closer to the training images than test images do.",

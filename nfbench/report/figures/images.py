@@ -51,6 +51,20 @@ def image_rows(
     return figure
 
 
+def first_of_classes(images: np.ndarray, labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return an image of each wanted class, the first not yet taken; without classes (-1) the first images.
+
+    Args:
+        images: of any kind, (n, ...), at least as many of each class as are wanted.
+        labels: their class ids, (n,).
+        wanted: class ids, (k,).
+    """
+    if (wanted < 0).any():
+        return images[: len(wanted)]
+    of_class = {label: iter(np.flatnonzero(labels == label)) for label in np.unique(wanted)}
+    return images[[next(of_class[label]) for label in wanted]]
+
+
 def _image_row(figure: Figure, grid: Any, line: int, name: str, images: np.ndarray) -> list[Axes]:
     """Draw the images of one line of a grid with its name before them."""
     row = [figure.add_subplot(grid[line, column]) for column in range(len(images))]

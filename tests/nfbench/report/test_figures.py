@@ -275,6 +275,15 @@ def test_every_chart_of_an_experiment_without_measurements_is_still_written(tmp_
     )
 
 
+def test_the_first_images_of_the_classes_asked_for_are_shown():
+    numbers, labels = np.arange(6), np.array([2, 0, 0, 1, 2, 1])
+    shown = images.first_of_classes(numbers, labels, np.array([0, 1, 2, 0, 2]))
+    assert shown.tolist() == [1, 3, 0, 2, 4]
+    asked = labels[:4]  # images that were drawn for these labels stay in their order
+    assert images.first_of_classes(numbers, labels, asked).tolist() == [0, 1, 2, 3]
+    assert images.first_of_classes(numbers, labels, np.array([-1, -1])).tolist() == [0, 1]
+
+
 def test_a_class_edited_image_is_framed_where_it_has_its_own_class():
     shown, edits = np.zeros((2, 1, 4, 4), np.uint8), {"biflow": np.zeros((2, 3, 1, 4, 4), np.uint8)}
     figure = images.class_editing(shown, [2, 0], edits, ["a", "b", "c"])
