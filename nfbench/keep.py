@@ -3,7 +3,8 @@
     python -m nfbench.keep EXPERIMENT [results]
 
 Copies the measurements, the resolved experiment, the tables and the figures, and adds the folder to
-results/reference/index.txt, whose runs stand beside the reader's own in tables and claims.
+results/reference/index.txt, whose runs stand beside the reader's own in tables and claims. Then the
+claims are judged by all kept runs again, into results/reference/claims/.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from nfbench.errors import UserError
 from nfbench.files import atomic_path
 from nfbench.measurements import read_rows, write_frame
 from nfbench.report.cells import read_measured
+from nfbench.report.claims import judge
 from nfbench.report.table_specs import read_specs
 from nfbench.report.tables import make
 
@@ -62,10 +64,17 @@ def keep(experiment: str, results: Path) -> Path:
     for path in sorted([*source.glob("report/images/*.png"), *source.glob("report/figures/*.png")]):
         shutil.copyfile(path, folder / "figures" / path.name)
     index = results / "reference/index.txt"
-    names = index.read_text().split() if index.is_file() else []
+    names = sorted({*(index.read_text().split() if index.is_file() else []), folder.name})
     with atomic_path(index) as temporary:
-        temporary.write_text("\n".join(sorted({*names, folder.name})) + "\n")
+        temporary.write_text("\n".join(names) + "\n")
+    judge_kept(index, index.with_name("claims"))
     return folder
+
+
+def judge_kept(index: Path, folder: Path) -> None:
+    """Judge the claims by the kept runs that `index` lists, and by nothing else."""
+    kept = read_measured(index.with_name(name) / "measurements.csv" for name in index.read_text().split())
+    judge(ROOT / "config/claims.yaml", *kept, folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -17,6 +17,7 @@ import yaml
 
 from nfbench.config import validated
 from nfbench.errors import UserError
+from nfbench.files import atomic_path
 from nfbench.measurements import METRICS, metric
 from nfbench.report.cells import FEWEST_SEEDS, NOT_COMPARED, Cell, Cells, Key, distinct
 from nfbench.report.claims_page import page
@@ -25,7 +26,7 @@ from nfbench.report.paper_numbers import COLUMNS, PaperNumber, paper_number
 from nfbench.report.table_specs import Strict
 from nfbench.stats import student_interval
 
-__all__ = ["evaluate", "page", "read_claims"]
+__all__ = ["evaluate", "judge", "page", "read_claims"]
 
 DECIDED = ("reproduced", "contradicted")
 SIGNS = {"at_least": 1, "at_most": -1}
@@ -324,6 +325,22 @@ def evaluate(
         lines.append({"id": name} | _published(claim) | shown | {"verdict": overall(verdicts)} | count)
         every += [{"id": name} | _published(claim) | row for row in rows]
     return tuple(pd.DataFrame(rows).astype({"seeds": "Int64"}) for rows in (lines, every))
+
+
+def judge(
+    claims: str | Path,
+    measurements: pd.DataFrame,
+    experiments: Mapping[Key, Mapping[str, Any]],
+    folder: str | Path,
+) -> pd.DataFrame:
+    """Evaluate the claims of a file and return them; write claims.csv, claims_evidence.csv, claims.md."""
+    lines, every = evaluate(read_claims(claims), measurements, experiments)
+    for name, frame in (("claims", lines), ("claims_evidence", every)):
+        with atomic_path(Path(folder, f"{name}.csv")) as temporary:
+            frame.to_csv(temporary, index=False)
+    with atomic_path(Path(folder, "claims.md")) as temporary:
+        temporary.write_text(page(lines, every))
+    return lines
 
 
 def _published(claim: Claim) -> dict[str, Any]:

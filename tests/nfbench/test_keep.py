@@ -1,9 +1,11 @@
 """Keeping a run where it is committed."""
 
+import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 
 from nfbench.errors import UserError
-from nfbench.keep import keep, kind_of
+from nfbench.keep import ROOT, judge_kept, keep, kind_of
 from nfbench.measurements import THIS_RUN, read_rows, row, write_rows
 
 
@@ -28,6 +30,15 @@ def test_a_kept_run_says_that_it_is_a_reference_and_is_listed(results):
     assert (folder / "figures/training.png").is_file()
     keep("small", results)
     assert (results / "reference/index.txt").read_text() == "small-cpu\n"
+    assert "not measured" in (results / "reference/claims/claims.md").read_text()
+
+
+def test_the_committed_claims_are_judged_by_the_committed_runs(tmp_path):
+    committed = ROOT / "results/reference"
+    judge_kept(committed / "index.txt", tmp_path)
+    assert (tmp_path / "claims.md").read_text() == (committed / "claims/claims.md").read_text()
+    for name in ("claims.csv", "claims_evidence.csv"):
+        assert_frame_equal(pd.read_csv(tmp_path / name), pd.read_csv(committed / "claims" / name))
 
 
 def test_a_run_with_uncommitted_changes_is_not_kept(results):

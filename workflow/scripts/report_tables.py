@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from nfbench.files import atomic_path
 from nfbench.measurements import write_frame
 from nfbench.report.cells import read_measured
-from nfbench.report.claims import evaluate, page, read_claims
+from nfbench.report.claims import judge
 from nfbench.report.table_specs import read_specs
 from nfbench.report.tables import make
 from nfbench.script import script
@@ -17,11 +16,6 @@ with script(snakemake.log[0]) as report:
     folder = Path(made.measurements).parent
     for name, spec in read_specs(given.specs).items():
         report(f"{name}: {len(make(spec, rows, experiments, folder))} rows")
-    lines, evidence = evaluate(read_claims(given.claims), rows, experiments)
-    for path, frame in ((made.claims, lines), (made.evidence, evidence)):
-        with atomic_path(path) as temporary:
-            frame.to_csv(temporary, index=False)
-    with atomic_path(made.claims_page) as temporary:
-        temporary.write_text(page(lines, evidence))
+    lines = judge(given.claims, rows, experiments, folder)
     for verdict, count in lines["verdict"].str.split(" (", regex=False).str[0].value_counts().items():
         report(f"{count} claims {verdict}")

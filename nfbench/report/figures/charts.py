@@ -60,7 +60,8 @@ def _quality_speed_panel(axes: Axes, measured: Measured, space: str) -> None:
             bars = {"xerr": error_bar(time), "yerr": error_bar(distance), "capsize": 1.5, "elinewidth": 0.7}
             axes.errorbar(*points[-1], **bars, linestyle="none", label=row["group"], **styles[row["name"]])
     front = pareto_front(np.array(points).reshape(-1, 2))
-    axes.step(*front.T, where="post", color="0.75", linewidth=0.8, zorder=0, label="Pareto front")
+    if len(front) > 1:
+        axes.step(*front.T, where="post", color="0.75", linewidth=0.8, zorder=0, label="Pareto front")
     for kind, look in (("real", REAL), ("real+noise", REAL_NOISE)):
         if (value := measured.real("fd", space, kind)) is not None:
             axes.axhline(value, **look)
