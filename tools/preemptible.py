@@ -105,7 +105,8 @@ def unpack(pack_folder: Path, folder: Path) -> None:
             raise UserError(f"{path} is missing or corrupt; copy the pack again, all of its files.")
         data += part
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        tar.extractall(folder, filter="data")
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)  # new in Python 3.11.4
+        tar.extractall(folder)
     if content["commit"] != commit():
         say(f"unpacked results of commit {content['commit']}, and this is {commit()}: what is made stays")
 
