@@ -82,7 +82,7 @@ class TrainingConfig(Section):
 
 
 class FlowConfig(Section):
-    """A forward flow, TARFlow (arXiv:2412.06329), and its training."""
+    """A forward flow, TARFlow (arXiv:2412.06329), and its training; `extends: NAME` copies another."""
 
     patch_size: Count = Field(description="Side of a patch, pixels; must divide the image's side.")
     width: Annotated[Int, Field(ge=4)] = Field(description="Model width C.")
@@ -103,7 +103,7 @@ class FlowConfig(Section):
 
 
 class ReverseConfig(Section):
-    """A learned reverse of a frozen flow (BiFlow, arXiv:2512.10953), and its training."""
+    """A learned reverse of a frozen flow (BiFlow, arXiv:2512.10953); `extends: NAME` copies another."""
 
     flow: str = Field("flow", description="Name of the flow it undoes.")
     objective: Literal["alignment", "naive", "hidden", "farmer"] = Field(
@@ -280,7 +280,7 @@ class SamplerEntry(Section):
 class Experiment(Section):
     """A whole experiment file."""
 
-    experiment: str = Field(description="Name; that of the file.")
+    experiment: str = Field("", description="Name: that of the file, where this is left out.")
     base: str | None = Field(None, description="Another experiment file, which this one is laid over.")
     experiments: Annotated[list[str], Unique] = Field(
         [], description="Experiments whose rows are joined in the tables; default: this one."

@@ -26,7 +26,10 @@ def documentation() -> str:
     parts = ["# Keys of an experiment file", "Printed by `python -m nfbench.config_docs`; do not edit."]
     for model in SECTIONS:
         parts += [f"## {model.__name__.removesuffix('Config')}", model.__doc__.splitlines()[0], _keys(model)]
-    parts += ["# Options of the samplers", "Keys of an item under `samplers`, by its type."]
+    parts += [
+        "# Options of the samplers",
+        "Keys of an item under `samplers`, by its type; a list makes a sweep.",
+    ]
     for options in dict.fromkeys(kind.options for kind in TYPES.values()):
         names = ", ".join(f"`{name}`" for name, kind in TYPES.items() if kind.options is options)
         parts += [f"## {names}", _keys(options)]

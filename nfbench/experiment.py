@@ -35,7 +35,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise UserError(f"{path} is no valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(values, dict):
-        raise UserError(f"{path} must hold keys and values, e.g. 'experiment: {Path(path).stem}'.")
+        raise UserError(f"{path} must hold keys and values, e.g. 'base: fashion14'.")
     return values
 
 
@@ -51,12 +51,13 @@ def load_experiment(path: str | Path, values: Mapping[str, Any] | None = None) -
     """
     path = Path(path)
     plain = _with_base(dict(values) if values is not None else read_yaml(path), path, (path.stem,))
+    plain.setdefault("experiment", path.stem)
     for section in ("flows", "reverses"):
         if isinstance(plain.get(section), dict):
             plain[section] = _extended(plain[section], f"{path}: '{section}")
     models = validated(_Models, plain, str(path))
     if models.experiment != path.stem:
-        raise UserError(f"{path}: 'experiment' is '{models.experiment}'; it must be the name of the file.")
+        raise UserError(f"{path}: 'experiment' is '{models.experiment}'; leave it out, the file names it.")
     if models.experiment in RESERVED:
         raise UserError(f"{path}: '{models.experiment}' is a folder of the results; choose another name.")
     _check_models(models, str(path))
@@ -94,7 +95,7 @@ def _with_base(values: dict[str, Any], path: Path, seen: tuple[str, ...]) -> dic
         raise UserError(f"{path}: 'base' comes back to '{base}'; remove it from one of the files.")
     other = path.with_name(f"{base}.yaml")
     below = _with_base(read_yaml(other), other, (*seen, base))
-    return merged({key: value for key, value in below.items() if key != "base"}, values)
+    return merged({key: value for key, value in below.items() if key not in ("base", "experiment")}, values)
 
 
 def _extended(section: Mapping[str, Any], where: str, key: str = "extends") -> dict[str, Any]:

@@ -19,9 +19,10 @@ RULE = (
     f"`not resolved (why)` also for fewer than {FEWEST_SEEDS} seeds, for a quantity without an interval, for"
     " features that a loss has seen or of too few images, for a busy machine, and for a number of the paper's"
     " that is marked CHECK. `not measured (why)` where no experiment has the rows.",
-    "A claim has one line. Its verdict is that of its decided measurements where they agree, and `not"
-    " resolved` where they do not; how many are decided stands beside. The quantity shown is the first"
-    " decided one, or else the first. All of them are below, and in claims_evidence.csv.",
+    "A claim has one line. Measurements that are `reproduced` or `contradicted` are decided. The claim's"
+    " verdict is theirs where they agree, and `not resolved` where they do not; how many of all are decided"
+    " stands beside. The quantity shown is the first decided one, or else the first. All are below, and in"
+    " claims_evidence.csv.",
     "Origin: `this run`, or the folder of a committed reference, perhaps of another version and machine.",
     "Grades of the paper's numbers: `P` is read in the primary text or code, `S` second-hand, `CHECK`"
     " doubtful. Whether BiFlow's exact inverse is denoised is not known to us, so claims against it are"
