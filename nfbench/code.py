@@ -1,7 +1,7 @@
 """Which source files a script depends on, found from its imports, and a hash of what they say.
 
-A job runs again when the parsed code of a module that its script imports changes. Comments, docstrings and
-layout do not count.
+A job runs again when the parsed code of a module that its script imports changes. Comments, docstrings,
+the descriptions of keys and layout do not count.
 """
 
 import ast
@@ -93,12 +93,14 @@ def _module_files(name: str) -> tuple[Path, ...]:
 
 @cache
 def code_hash(path: Path) -> str:
-    """Return a hash of a file's parsed code without docstrings."""
+    """Return a hash of a file's parsed code without docstrings and descriptions of keys."""
     tree = _parsed(path)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_docstring(body[0]):
             node.body = body[1:]
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "Field":
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 

@@ -7,11 +7,12 @@ from nfbench import code
 FILES = {
     "nfbench/__init__.py": "",
     "nfbench/a.py": '"""A module."""\n\nNUMBER = 1\n',
+    "nfbench/keys.py": 'KEY = Field(1, description="A key.")\n',
     "nfbench/b/__init__.py": "from nfbench.a import NUMBER\n",
     "nfbench/b/c.py": 'def f(x):\n    """Say something."""\n    # a comment\n    return x + 2\n',
     "nfbench/lazy.py": "def g():\n    from nfbench import a\n    return a.NUMBER\n",
     "nfbench/other.py": "import os\n",
-    "script.py": "import math\nimport nfbench.b.c\n",
+    "script.py": "import math\nimport nfbench.b.c\nimport nfbench.keys\n",
     "lazy_script.py": "from nfbench.lazy import g\n",
 }
 
@@ -42,10 +43,8 @@ def closure(*files):
 
 
 def test_the_closure_has_all_that_is_imported_directly_or_not_and_the_packages_that_it_lies_in():
-    expected = [
-        *("nfbench/__init__.py", "nfbench/a.py", "nfbench/b/__init__.py", "nfbench/b/c.py", "script.py")
-    ]
-    assert closure("script.py") == expected
+    package = ["nfbench/__init__.py", "nfbench/a.py", "nfbench/b/__init__.py", "nfbench/b/c.py"]
+    assert closure("script.py") == [*package, "nfbench/keys.py", "script.py"]
 
 
 def test_imports_inside_of_functions_count():
@@ -63,12 +62,15 @@ def test_a_module_may_be_named_by_its_dotted_name():
     [
         ("nfbench/a.py", '"""Another description."""\n\n\nNUMBER = 1  # one\n', False),
         ("nfbench/b/c.py", 'def f(x):\n    """Other words."""\n    return (x + 2)\n', False),
+        ("nfbench/keys.py", 'KEY = Field(1, description="The same key.")\n', False),
+        ("nfbench/keys.py", 'KEY = Field(2, description="A key.")\n', True),
+        ("nfbench/keys.py", 'KEY = f(1, description="The same key.")\n', True),
         ("nfbench/other.py", "import sys\n", False),
         ("nfbench/a.py", '"""A module."""\n\nNUMBER = 2\n', True),
         ("nfbench/b/c.py", "def f(x):\n    return x + 3\n", True),
         ("nfbench/b/__init__.py", "from nfbench.a import NUMBER\n\nOTHER = NUMBER\n", True),
         ("nfbench/__init__.py", "VERSION = 2\n", True),
-        ("script.py", "import nfbench.b.c\n", True),
+        ("script.py", "import nfbench.b.c\nimport nfbench.keys\n", True),
     ],
 )
 def test_code_counts_and_words_about_it_do_not(tree, name, text, counts):
