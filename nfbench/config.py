@@ -151,7 +151,7 @@ class ReverseConfig(Section):
 
 
 def _reverse_problem(config: ReverseConfig) -> str | None:
-    """Say which keys of a reverse do not fit together, and what to change."""
+    """Return which keys of a reverse contradict each other, and what to change; None if none do."""
     farmer = config.objective == "farmer"
     if farmer and (config.width or config.layers):
         return "a farmer has the flow's architecture; leave 'width' and 'layers' out"

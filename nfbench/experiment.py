@@ -175,7 +175,7 @@ def resolve_samplers(plain: Mapping[str, Any], models: Experiment, source: str) 
 
 
 def _typed(name: str, given: dict[str, Any], models: Experiment) -> dict[str, Any]:
-    """Say what a plain name is short for: a reverse or a type, denoised where it ends so."""
+    """Expand a plain name: that of a reverse or a type, with "+denoise" for `denoise: true`."""
     if "type" in given or "reverse" in given:
         return given
     stem = name.removesuffix(DENOISED)

@@ -4,7 +4,7 @@
 
 Copies the measurements, the resolved experiment, the tables and the figures, and adds the folder to
 results/reference/index.txt, whose runs stand beside the reader's own in tables and claims. Then the
-claims are judged by all kept runs again, into results/reference/claims/.
+claims are evaluated on all kept runs again, into results/reference/claims/.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from nfbench.errors import UserError
 from nfbench.files import atomic_path
 from nfbench.measurements import read_rows, write_frame
 from nfbench.report.cells import read_measured
-from nfbench.report.claims import judge
+from nfbench.report.claims import write_claims
 from nfbench.report.table_specs import read_specs
 from nfbench.report.tables import make
 
@@ -67,14 +67,14 @@ def keep(experiment: str, results: Path) -> Path:
     names = sorted({*(index.read_text().split() if index.is_file() else []), folder.name})
     with atomic_path(index) as temporary:
         temporary.write_text("\n".join(names) + "\n")
-    judge_kept(index, index.with_name("claims"))
+    evaluate_claims(index, index.with_name("claims"))
     return folder
 
 
-def judge_kept(index: Path, folder: Path) -> None:
-    """Judge the claims by the kept runs that `index` lists, and by nothing else."""
+def evaluate_claims(index: Path, folder: Path) -> None:
+    """Evaluate the claims on the kept runs that `index` lists, and on nothing else."""
     kept = read_measured(index.with_name(name) / "measurements.csv" for name in index.read_text().split())
-    judge(ROOT / "config/claims.yaml", *kept, folder)
+    write_claims(ROOT / "config/claims.yaml", *kept, folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -98,7 +98,7 @@ def fast_float32(device: torch.device) -> Iterator[None]:
 
 
 def compiling_pays(wanted: str, device: torch.device, steps: int) -> bool:
-    """Tell whether to compile a network for a training of so many steps; on a CPU never.
+    """Return whether compiling a network pays for a training of so many steps; on a CPU never.
 
     Raises:
         UserError: `wanted` is neither "auto" nor "never".

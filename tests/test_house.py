@@ -59,7 +59,7 @@ def storey(parts: list[str]) -> int:
 
 
 def goes_down(path: str, imported: str) -> bool:
-    """Tell whether the module at `path` may import `imported`."""
+    """Return whether the module at `path` may import `imported`."""
     here, there = path.removesuffix(".py").split("/"), imported.split(".")
     if there[0] == "snakemake":
         return False

@@ -112,7 +112,7 @@ def unpack(pack_folder: Path, folder: Path) -> None:
 
 
 def end(process: subprocess.Popen, patience: float) -> None:
-    """Tell a command and all that it started to end, and end by force what has not after some seconds."""
+    """Terminate a command and all that it started; kill what has not ended after some seconds."""
     deadline, number = time.monotonic() + patience, signal.SIGTERM
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)

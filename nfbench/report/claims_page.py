@@ -54,15 +54,19 @@ MEASURED = (
 )
 
 
+def counted(lines: pd.DataFrame) -> str:
+    """Return how many claims have each verdict, e.g. "2 reproduced, 1 not resolved"."""
+    counts = Counter(verdict.split(" (")[0] for verdict in lines["verdict"])
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common())
+
+
 def page(lines: pd.DataFrame, evidence: pd.DataFrame) -> str:
     """Return the page as Markdown.
 
     Args:
         lines, evidence: of `nfbench.report.claims.evaluate`.
     """
-    counts = Counter(verdict.split(" (")[0] for verdict in lines["verdict"])
-    counted = ", ".join(f"{count} {name}" for name, count in counts.most_common())
-    parts = ["# What the papers claim, and what was measured here", f"{len(lines)} claims: {counted}."]
+    parts = ["# What the papers claim, and what was measured here", f"{len(lines)} claims: {counted(lines)}."]
     parts.append("\n".join(f"- {sentence}" for sentence in RULE))
     for (paper, arxiv), rows in lines.groupby(["paper", "arxiv"], sort=False):
         parts += [f"## {paper} (arXiv:{arxiv})", _table(rows, CLAIMS)]

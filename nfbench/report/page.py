@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from nfbench.files import atomic_path
 from nfbench.measurements import THIS_RUN
 from nfbench.report.cells import FEWEST_SEEDS, NOT_COMPARED
+from nfbench.report.claims_page import counted
 from nfbench.report.figures.catalogue import CAPTIONS
 from nfbench.report.table_specs import TableSpec
 from nfbench.report.table_text import MISSING, legend, number, printed
@@ -220,16 +221,16 @@ def _text(value: Any) -> str:
 
 def claims_section(claims: pd.DataFrame) -> Section:
     """Write up what became of the papers' claims: a count of each verdict, and a line a claim."""
-    counts = claims["verdict"].str.split(" (", regex=False).str[0].value_counts()
-    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     shown = {name: heading for name, heading in CLAIMS.items() if name in claims}
     caption = "The rule of each verdict and every measurement behind it: `claims.md`."
     frame = claims[list(shown)].rename(columns=shown)
-    return Section("What the papers claim", [f"Of {len(claims)} claims: {said}."], [(frame, caption)])
+    return Section(
+        "What the papers claim", [f"Of {len(claims)} claims: {counted(claims)}."], [(frame, caption)]
+    )
 
 
 def provenance(tables: Iterable[pd.DataFrame]) -> Section:
-    """Say what the numbers rest on."""
+    """Return where every number comes from: the runs, their devices and commits."""
     text = (
         "Every number is a row of `measurements.csv`, with the file of the measuring job, its hash, device,"
     )

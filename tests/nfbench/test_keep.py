@@ -5,7 +5,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from nfbench.errors import UserError
-from nfbench.keep import ROOT, judge_kept, keep, kind_of
+from nfbench.keep import ROOT, evaluate_claims, keep, kind_of
 from nfbench.measurements import THIS_RUN, read_rows, row, write_rows
 
 
@@ -33,12 +33,23 @@ def test_a_kept_run_says_that_it_is_a_reference_and_is_listed(results):
     assert "not measured" in (results / "reference/claims/claims.md").read_text()
 
 
-def test_the_committed_claims_are_judged_by_the_committed_runs(tmp_path):
+def test_the_committed_claims_are_evaluated_on_the_committed_runs(tmp_path):
     committed = ROOT / "results/reference"
-    judge_kept(committed / "index.txt", tmp_path)
+    evaluate_claims(committed / "index.txt", tmp_path)
     assert (tmp_path / "claims.md").read_text() == (committed / "claims/claims.md").read_text()
     for name in ("claims.csv", "claims_evidence.csv"):
         assert_frame_equal(pd.read_csv(tmp_path / name), pd.read_csv(committed / "claims" / name))
+
+
+def test_the_numbers_in_the_readme_are_those_of_the_committed_run():
+    table = pd.read_csv(ROOT / "results/reference/fashion14-cpu/table1.csv").set_index("sampler")
+    inverse, fast, biflow = (
+        table.loc[name] for name in ("sequential+denoise", "sequential-static+denoise", "biflow")
+    )
+    made_fast = f"{inverse.ms_per_image_batch1:.0f}, or {fast.ms_per_image_batch1:.0f} made fast"
+    for row, time in ((inverse, made_fast), (biflow, f"{biflow.ms_per_image_batch1:.1f}")):
+        line = f"| {row.nfe:.0f} | {row.fd_effnet:.0f}; {row.fd_classifier:.2f} | {time} |"
+        assert line in (ROOT / "README.md").read_text()
 
 
 def test_a_run_with_uncommitted_changes_is_not_kept(results):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from nfbench.measurements import write_frame
 from nfbench.report.cells import read_measured
-from nfbench.report.claims import judge
+from nfbench.report.claims import write_claims
+from nfbench.report.claims_page import counted
 from nfbench.report.table_specs import read_specs
 from nfbench.report.tables import make
 from nfbench.script import script
@@ -16,6 +17,5 @@ with script(snakemake.log[0]) as report:
     folder = Path(made.measurements).parent
     for name, spec in read_specs(given.specs).items():
         report(f"{name}: {len(make(spec, rows, experiments, folder))} rows")
-    lines = judge(given.claims, rows, experiments, folder)
-    for verdict, count in lines["verdict"].str.split(" (", regex=False).str[0].value_counts().items():
-        report(f"{count} claims {verdict}")
+    lines = write_claims(given.claims, rows, experiments, folder)
+    report(f"claims: {counted(lines)}")

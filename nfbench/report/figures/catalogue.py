@@ -58,7 +58,7 @@ CAPTIONS = {
     "quality_speed": "Frechet distance to the reference images against latency at batch 1; down and left is"
     " better. Hollow: images with the flow's training noise. Black edge: a tuned tolerance. Bars are 95%"
     " intervals: of distances over seeds where there are at least three, else over samples; of times over"
-    " processes. Grey: the Pareto front. Lines: real images.",
+    " processes. Grey: the Pareto front, of two samplers or more. Lines: real images.",
     "sample_size": "Frechet distance against the number of samples, means over seeds. Distances fall with n"
     " whoever draws the samples, so only those at equal n can be compared. Open markers at infinity are"
     " extrapolations with their intervals, where there are enough samples. A sampler that draws the images"

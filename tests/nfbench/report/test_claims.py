@@ -7,7 +7,9 @@ import pytest
 import yaml
 
 from nfbench.errors import UserError
-from nfbench.report.claims import evaluate, overall, page, read_claims
+from nfbench.report.claim_specs import read_claims
+from nfbench.report.claims import evaluate, overall
+from nfbench.report.claims_page import page
 from tests.nfbench.report.rows import difference, experiment, frame, quality, sampler, summary, times
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -202,6 +204,6 @@ def test_the_committed_claims_are_read():
         ),
     ],
 )
-def test_a_claim_that_cannot_be_judged_is_refused(tmp_path, change, words):
+def test_a_claim_that_cannot_be_evaluated_is_refused(tmp_path, change, words):
     with pytest.raises(UserError, match=words):
         read(tmp_path, made=LOWER | change)
