@@ -47,8 +47,8 @@ def test_the_numbers_in_the_readme_are_those_of_the_committed_run():
         table.loc[name] for name in ("sequential+denoise", "sequential-static+denoise", "biflow")
     )
     made_fast = f"{inverse.ms_per_image_batch1:.0f}, or {fast.ms_per_image_batch1:.0f} made fast"
-    for row, time in ((inverse, made_fast), (biflow, f"{biflow.ms_per_image_batch1:.1f}")):
-        line = f"| {row.nfe:.0f} | {row.fd_effnet:.0f}; {row.fd_classifier:.2f} | {time} |"
+    for found, time in ((inverse, made_fast), (biflow, f"{biflow.ms_per_image_batch1:.1f}")):
+        line = f"| {found.nfe:.0f} | {found.fd_effnet:.0f}; {found.fd_classifier:.2f} | {time} |"
         assert line in (ROOT / "README.md").read_text()
 
 
