@@ -17,6 +17,7 @@ reverse order. No more detail is published. The choices made here:
 The output is x_0, which carries the flow's training noise.
 """
 
+import copy
 import dataclasses
 import typing
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ from baselines.tarflow.cost import Count, pass_flops
 from baselines.tarflow.model import Block, TarFlow, TarFlowSpec
 from nfbench.data.tokens import tokens_to_images
 from nfbench.errors import UserError
-from nfbench.runtime import in_full_precision
+from nfbench.runtime import autocast, cast_linear_maps, checked_precision, in_full_precision
 from nfbench.sample.sampler import Sampled
 from nfbench.train.checkpoint import load_model, save_checkpoint
 
@@ -180,12 +181,17 @@ def load_student(path: str | Path, step: int | None = None) -> FarmerStudent:
 
 
 class Farmer:
-    """Draws noisy images with one evaluation of a student: one pass of every block."""
+    """Draws noisy images with one evaluation of a student: one pass of every block. Option: `precision`."""
 
     name = "farmer"
 
-    def __init__(self, student: FarmerStudent | str | Path):
+    def __init__(self, student: FarmerStudent | str | Path, precision: str = "fp32"):
         self.student = load_student(student) if isinstance(student, str | Path) else student
+        self.precision = checked_precision(precision, self.name)
+        self._network = self.student
+        if precision == "bf16":
+            self._network = copy.deepcopy(self.student)
+            cast_linear_maps(block.attn_blocks for block in self._network.blocks)
 
     @property
     def latent_shape(self) -> tuple[int, int]:
@@ -206,7 +212,7 @@ class Farmer:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {}
+        return {"precision": "bf16"} if self.precision == "bf16" else {}
 
     def flops_per_image(self, guidance: float = 0.0) -> int:
         """Return the FLOPs of one image: one pass of every block, without the causal mask's savings."""
@@ -214,6 +220,7 @@ class Farmer:
 
     def to(self, device: torch.device) -> Self:
         self.student.to(device)
+        self._network.to(device)
         return self
 
     @torch.no_grad()
@@ -228,10 +235,11 @@ class Farmer:
         count = Count()
         hooks = [
             block.register_forward_hook(lambda _, given, __: count.add(*given[0].shape[:2]))
-            for block in self.student.blocks
+            for block in self._network.blocks
         ]
         try:
-            images = self.student.to_images(self.student(z, y))
+            with autocast(z.device, self.precision):
+                images = self.student.to_images(self._network(z, y))
         finally:
             for hook in hooks:
                 hook.remove()

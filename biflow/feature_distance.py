@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nfbench.runtime import no_autocast
+
 EPSILON = 1e-10  # added to squared lengths, so that zero activations have a finite gradient
 
 
@@ -98,9 +100,9 @@ class FeatureDistance(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Return points (B, F) whose squared Euclidean distances are the distances of the images."""
-        with torch.autocast(images.device.type, enabled=False):
+        with no_autocast(images.device):
             stages = [_unit(stage) for stage in self.network(self.inputs(images))]
-            even = [stages[0].new_tensor([1 / len(stages)])] * len(stages)
+            even = [stages[0].new_full((1,), 1 / len(stages))] * len(stages)
             weights = list(self.channel_weights) or even
             scaled = [
                 (weight[:, None] / stage.shape[2]).sqrt() * stage

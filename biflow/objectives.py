@@ -11,7 +11,7 @@ from baselines.tarflow.model import TarFlow
 from biflow.guidance import guided_reverse
 from biflow.model import Projection, ReverseModel
 from nfbench.data.tokens import images_to_tokens
-from nfbench.runtime import fast_float32
+from nfbench.runtime import fast_float32, is_mixed, no_autocast
 
 ADAPTIVE_POWER = 1.0
 ADAPTIVE_OFFSET = 0.01
@@ -38,8 +38,7 @@ def trajectory(flow: TarFlow, x: Tensor, noisy: Tensor, y: Tensor | None) -> Tra
     patch_size = flow.spec.patch_size
     # In float32 also in mixed-precision training: rounding to bfloat16 would add up over the blocks.
     device = noisy.device
-    mixed = torch.is_autocast_enabled(device.type)
-    with torch.autocast(device.type, enabled=False), fast_float32(device) if mixed else nullcontext():
+    with no_autocast(device), fast_float32(device) if is_mixed(device) else nullcontext():
         code = flow.encode(noisy, y)
     forward_states = [images_to_tokens(noisy, patch_size), *code.states[:-1]]
     return Trajectory(

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from biflow.guidance import reverse_in_two_evaluations
 from biflow.model import ReverseModel, load_reverse
 from biflow.sizes import pass_flops
 from nfbench.errors import UserError
-from nfbench.runtime import CudaGraph, autocast
+from nfbench.runtime import CudaGraph, autocast, cast_linear_maps, checked_precision
 from nfbench.sample.sampler import Sampled
 
 
@@ -25,12 +25,10 @@ def network_for_sampling(model: ReverseModel, precision: str, compile: bool) -> 
     if precision == "fp32" and not compile:
         return model
     network = copy.deepcopy(model)
+    if precision == "bf16":
+        cast_linear_maps(layer for stage in network.stages_in_order() for layer in stage.layers)
     for stage in network.stages_in_order():
         for layer in stage.layers:
-            if precision == "bf16":
-                for module in layer.modules():
-                    if isinstance(module, nn.Linear):
-                        module.to(torch.bfloat16)
             if compile:
                 layer.compile(dynamic=False)
     return network
@@ -63,9 +61,8 @@ class OneStep:
     ):
         if evaluations not in (1, 2):
             raise UserError(f"'evaluations' of {name} is {evaluations}; it must be 1 or 2.")
-        if precision not in ("fp32", "bf16"):
-            raise UserError(f"'precision' of {name} is '{precision}'; it must be 'fp32' or 'bf16'.")
-        self.evaluations, self.precision, self.compile, self.graph = evaluations, precision, compile, graph
+        self.precision = checked_precision(precision, name)
+        self.evaluations, self.compile, self.graph = evaluations, compile, graph
         self.model = load_reverse(model) if isinstance(model, str | Path) else model
         self.name = name
         self._network = network_for_sampling(self.model, precision, compile)

@@ -218,6 +218,9 @@ class SpeedConfig(Section):
     guidance: Annotated[list[NonNegative], Field(min_length=1), Unique] = Field(
         [0.0], description="Scales that samplers without one of their own are timed at."
     )
+    precisions: Annotated[list[Literal["fp32", "tf32", "bf16"]], Field(min_length=1), Unique] | None = Field(
+        None, description="Of matrix products, all samplers alike; null: fp32, on a GPU tf32 and bf16 too."
+    )
     repetitions: Count = Field(3, description="Processes of every sampler; intervals are over them.")
     seconds: Positive = Field(0.3, description="Time for the calls of a batch size and scale in a process.")
     min_calls: Annotated[Int, Field(ge=2)] = Field(3, description="Calls timed even where they take longer.")

@@ -33,7 +33,7 @@ COLUMNS = {
     "relative_to": "the other sampler, of metrics that end in _difference (minus it) or _ratio (over it)",
     "flag": "why the number must not be compared, one of FLAGS; else empty",
     "device": "name of the device",
-    "precision": "fp32 or bf16",
+    "precision": "fp32 or bf16, of times also tf32",
     "commit": "of the source tree, '+dirty' where it was changed",
     "source": "file that the measuring job wrote, relative to the folder of results",
     "sha256": "of that file",
@@ -131,6 +131,7 @@ METRICS = {
     # speed
     "ms_per_image": Metric("wall-clock time an image, one value a process", "ms", "lower", geometric=True),
     "ms_per_image_replicate": Metric("the same of the A/A replicate", "ms", geometric=True),
+    "precision_error": Metric("RMS difference of the images from those in fp32", "[-1, 1]", "lower"),
     "peak_memory_mib": Metric("most memory held beyond the process at rest", "MiB", "lower"),
     "flops_per_image": Metric("FLOPs an image, by the architecture", "FLOPs", "lower"),
     "utilisation": Metric("FLOPs a second, as a share of a large matrix product's", better="higher"),

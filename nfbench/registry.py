@@ -43,7 +43,13 @@ class Options(BaseModel):
     strength: Float = Field(1.0, description="Strength of score-based denoising; 1 is the posterior mean.")
 
 
-class InverseOptions(Options):
+class NetworkOptions(Options):
+    """Options of a sampler that evaluates a network."""
+
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="Precision of matrix products.")
+
+
+class InverseOptions(NetworkOptions):
     """Options of an inverse of the flow."""
 
     guide: Literal["ab", "a", "b"] = Field("ab", description="What is guided: a log-scale, b shift.")
@@ -53,13 +59,13 @@ class InverseOptions(Options):
     )
 
 
-class PreparedOptions(InverseOptions):
-    """Options of an inverse that prepares the weights once."""
+class StaticOptions(InverseOptions):
+    """Options of an inverse that solves some or all blocks token by token, fast."""
 
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="Precision of matrix products.")
+    compile: bool = Field(False, description="Send the step of a single token through torch.compile.")
 
 
-class FixedPointOptions(PreparedOptions):
+class FixedPointOptions(StaticOptions):
     """Options of an iterative inverse."""
 
     tolerance: NonNegative | Literal["tuned"] | None = Field(
@@ -86,7 +92,7 @@ class SelectiveOptions(FixedPointOptions):
     init: Literal["z", "zeros"] = Field("zeros", description="As of jacobi; zeros as published.")
 
 
-class ModularOptions(PreparedOptions):
+class ModularOptions(StaticOptions):
     """Options of GS-Jacobi; what tokens start from is chosen for every block."""
 
     tolerance: NonNegative | Literal["tuned"] | None = Field(None, description="As of jacobi.")
@@ -102,13 +108,12 @@ class ModularOptions(PreparedOptions):
     )
 
 
-class OneStepOptions(Options):
+class OneStepOptions(NetworkOptions):
     """Options of a learned reverse."""
 
     evaluations: Literal[1, 2] = Field(
         1, description="Evaluations of a guided image: 1 of a model trained with guidance, 2 of any."
     )
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="Precision of matrix products.")
     compile: bool = Field(False, description="Send the layers through torch.compile.")
     graph: bool = Field(True, description="Replay a CUDA graph on a GPU.")
 
@@ -158,12 +163,13 @@ TYPES: dict[str, SamplerType] = {
     "sequential-static": SamplerType(
         f"{_TARFLOW}.static:SequentialStatic",
         "exact inverse, one token at a time, preallocated cache",
-        PreparedOptions,
+        StaticOptions,
         exact=True,
     ),
     "published-loop": SamplerType(
         f"{_TARFLOW}.published_loop:PublishedLoop",
         "exact inverse, the published sampling loop restated plainly",
+        NetworkOptions,
         exact=True,
     ),
     "jacobi": SamplerType(
@@ -192,6 +198,7 @@ TYPES: dict[str, SamplerType] = {
     "farmer": SamplerType(
         "baselines.farmer:Farmer",
         "the flow's weights made bidirectional, one evaluation (FARMER, arXiv:2510.23588)",
+        NetworkOptions,
         draws_from="reverse",
     ),
 }

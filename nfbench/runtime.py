@@ -1,8 +1,9 @@
 """Where and how networks run: device, precision, compilation, CUDA graphs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ COMPILE_WORDS = ("auto", "never")
 # Compiling takes up to about a minute. A training's step takes some ten milliseconds or more on a GPU, of
 # which fused kernels save a part: below this many steps less is saved than spent.
 TRAINING_STEPS_THAT_PAY = 5000
+MOST_SHAPES = 64  # batch sizes and precisions that a function is compiled for; torch stops at 8
 WARM_UPS = 3  # libraries set themselves up on first use, which a capture forbids
 
 
@@ -61,11 +63,73 @@ def resolve_precision(wanted: str, device: torch.device) -> str:
     return wanted
 
 
+def timed_precisions(wanted: Sequence[str] | None, device: torch.device) -> list[str]:
+    """Return what samplers are timed in, fp32 first, with which the images of the others are compared.
+
+    "tf32" is float32 whose products a GPU takes with 10 bits of mantissa (bfloat16 has 7, float32 23).
+
+    Raises:
+        UserError: "tf32" is asked for on a CPU, which has none.
+    """
+    if wanted is None:
+        wanted = ["fp32", "tf32", "bf16"] if device.type == "cuda" else ["fp32"]
+    if "tf32" in wanted and device.type != "cuda":
+        raise UserError("'speed.precisions' has 'tf32', which a GPU alone has; leave it out.")
+    return sorted(wanted, key=lambda precision: precision != "fp32")
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
     """Return the autocast context of a precision."""
     if precision == "bf16":
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
+
+
+def is_mixed(device: torch.device) -> bool:
+    """Return whether `autocast` is on for a device; tensors without values have none."""
+    return device.type != "meta" and torch.is_autocast_enabled(device.type)
+
+
+def no_autocast(device: torch.device) -> AbstractContextManager[None]:
+    """Return a context outside `autocast`."""
+    return torch.autocast(device.type, enabled=False) if is_mixed(device) else nullcontext()
+
+
+def checked_precision(precision: str, sampler: str) -> str:
+    """Return a sampler's option `precision`.
+
+    Raises:
+        UserError: it is neither "fp32" nor "bf16".
+    """
+    if precision not in ("fp32", "bf16"):
+        raise UserError(f"'precision' of {sampler} is '{precision}'; it must be 'fp32' or 'bf16'.")
+    return precision
+
+
+def cast_linear_maps(layers: Iterable[nn.Module]) -> None:
+    """Cast the weights of all linear maps in layers to bfloat16, in place, for use under `autocast`.
+
+    Without gradients autocast keeps no cast weights, and would cast all of them anew at every call.
+    """
+    for layer in layers:
+        for module in layer.modules():
+            if isinstance(module, nn.Linear):
+                module.to(torch.bfloat16)
+
+
+@contextmanager
+def no_attention_plans() -> Iterator[None]:
+    """Keep cuDNN out of attention, for calls with ever new numbers of keys.
+
+    torch takes it first on Hopper GPUs, and it builds a plan, up to half a second, for every new shape. The
+    other fused kernels have no plans.
+    """
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
 
 
 def in_full_precision(module: nn.Module, x: Tensor) -> Tensor:
@@ -74,7 +138,7 @@ def in_full_precision(module: nn.Module, x: Tensor) -> Tensor:
     For the few narrow maps whose rounding would be seen in the result: what tokens are embedded from, and
     what log-scales, shifts and images are read off.
     """
-    if x.is_meta or not torch.is_autocast_enabled(x.device.type):  # tensors without values have no autocast
+    if not is_mixed(x.device):
         return module(x)
     with torch.autocast(x.device.type, enabled=False):
         return module(x.to(next(module.parameters()).dtype))
@@ -106,6 +170,12 @@ def compiling_pays(wanted: str, device: torch.device, steps: int) -> bool:
     if wanted not in COMPILE_WORDS:
         raise UserError(f"compile is '{wanted}'; it must be 'auto' or 'never'.")
     return wanted == "auto" and device.type == "cuda" and steps >= TRAINING_STEPS_THAT_PAY
+
+
+def compiled(fn: Callable[..., Any], backend: str = "inductor") -> Callable[..., Any]:
+    """Compile a function for fixed shapes, one graph each, an error where it cannot be one."""
+    torch._dynamo.config.recompile_limit = MOST_SHAPES
+    return torch.compile(fn, backend=backend, dynamic=False, fullgraph=True)
 
 
 def compile_repeated(model: nn.Module, backend: str = "inductor") -> int:

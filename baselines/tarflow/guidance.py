@@ -1,11 +1,13 @@
 """Classifier-free guidance of the exact and iterative inverses (arXiv:2412.06329, section 2.5)."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 GUIDES = ("ab", "a", "b")
+Position = TypeVar("Position", int, Tensor)
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Guidance:
         if self.attention_temperature <= 0:
             raise ValueError(f"attention_temperature is {self.attention_temperature}; it must be > 0")
 
-    def at(self, token: int, n_tokens: int) -> float:
+    def at(self, token: Position, n_tokens: int) -> Position | float:
         """Return g for the token at a position of the block's own order."""
         return self.scale * token / (n_tokens - 1) if self.annealed else self.scale
 
@@ -59,5 +61,6 @@ class Guidance:
         """
         if self.scale == 0:
             return None
-        g = [self.at(token + 1, n_tokens) for token in range(n_tokens)]
-        return 1 + torch.tensor(g, dtype=like.dtype, device=like.device)[:, None]
+        tokens = torch.arange(1, n_tokens + 1, dtype=torch.float64, device=like.device)
+        g = self.at(tokens, n_tokens) if self.annealed else torch.full_like(tokens, self.scale)
+        return (1 + g.to(like.dtype))[:, None]

@@ -1,5 +1,6 @@
 """Base classes of the inverses of a TARFlow: noise to images, block by block, evaluations counted."""
 
+import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Self
@@ -11,7 +12,7 @@ from baselines.tarflow.cost import Count
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.model import TarFlow
 from baselines.tarflow.prepared import PreparedFlow
-from nfbench.errors import UserError
+from nfbench.runtime import cast_linear_maps, checked_precision, no_attention_plans
 from nfbench.sample.sampler import Sampled
 
 
@@ -32,7 +33,8 @@ class Inverted:
 class FlowInverse(ABC):
     """An inverse of a flow that needs no training; subclasses say how one block is inverted.
 
-    Options are those of `Guidance`; they matter only with a guidance scale above 0.
+    Options: `precision`, "bf16" for matmuls in bfloat16 and not in the weights' own precision; and those of
+    `Guidance`, which matter only with a guidance scale above 0.
     """
 
     name: str
@@ -40,17 +42,27 @@ class FlowInverse(ABC):
     def __init__(
         self,
         flow: TarFlow,
+        precision: str = "fp32",
         guide: str = "ab",
         annealed: bool = False,
         attention_temperature: float = 1.0,
     ):
         self.flow = flow
+        self.precision = checked_precision(precision, self.name)
         self.guidance_options = {
             "guide": guide,
             "annealed": annealed,
             "attention_temperature": attention_temperature,
         }
         Guidance(0.0, **self.guidance_options)  # refuses a bad option at once
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make what is evaluated: `network`, the flow, or a copy of it with weights in bfloat16."""
+        self.network = self.flow
+        if self.precision == "bf16":
+            self.network = copy.deepcopy(self.flow)
+            cast_linear_maps(block.attn_blocks for block in self.network.blocks)
 
     @property
     def latent_shape(self) -> tuple[int, int]:
@@ -67,7 +79,7 @@ class FlowInverse(ABC):
     @property
     def settings(self) -> dict[str, Any]:
         """The options in effect, as plain values."""
-        return dict(self.guidance_options)
+        return self.guidance_options | ({"precision": "bf16"} if self.precision == "bf16" else {})
 
     def flops_per_image(self, guidance: float = 0.0) -> int | None:
         """Return the FLOPs of one image; None where they depend on the data, as of iterative inverses."""
@@ -75,6 +87,7 @@ class FlowInverse(ABC):
 
     def to(self, device: torch.device) -> Self:
         self.flow.to(device)
+        self._prepare()
         return self
 
     @abstractmethod
@@ -97,10 +110,11 @@ class FlowInverse(ABC):
         To be called in `torch.inference_mode`.
         """
         states, iterations = [z * self.flow.var.sqrt()], []
-        for index in reversed(range(self.flow.spec.blocks)):
-            inverted = self.invert_block(index, states[-1], y, guidance, count)
-            states.append(inverted.tokens)
-            iterations.append(inverted.iterations)
+        with no_attention_plans():
+            for index in reversed(range(self.flow.spec.blocks)):
+                inverted = self.invert_block(index, states[-1], y, guidance, count)
+                states.append(inverted.tokens)
+                iterations.append(inverted.iterations)
         return states[:0:-1], iterations[::-1]
 
     def sample(self, z: Tensor, y: Tensor | None, guidance: float = 0.0) -> Sampled:
@@ -121,25 +135,9 @@ class FlowInverse(ABC):
 class PreparedInverse(FlowInverse):
     """An inverse that evaluates prepared blocks, which copy the flow's weights when it is made or moved.
 
-    It keeps its workspace from call to call, so one sampler serves one thread. Options: `precision`, "bf16"
-    for matmuls in bfloat16 and not in the weights' own precision, and those of `Guidance`.
+    It keeps its workspace from call to call, so one sampler serves one thread. Options: those of
+    `FlowInverse`.
     """
-
-    def __init__(self, flow: TarFlow, precision: str = "fp32", **guidance_options: Any):
-        super().__init__(flow, **guidance_options)
-        if precision not in ("fp32", "bf16"):
-            raise UserError(f"'precision' of {self.name} is '{precision}'; it must be 'fp32' or 'bf16'.")
-        self.precision = precision
-        self._prepare()
 
     def _prepare(self) -> None:
         self.prepared = PreparedFlow(self.flow, torch.bfloat16 if self.precision == "bf16" else None)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return super().settings | ({"precision": "bf16"} if self.precision == "bf16" else {})
-
-    def to(self, device: torch.device) -> Self:
-        super().to(device)
-        self._prepare()
-        return self

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from baselines.tarflow.cost import Count
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.model import Block, Layer, TarFlow, class_condition
-from baselines.tarflow.workspace import DeviceRow, Sizes, Span, Workspace
+from baselines.tarflow.workspace import Sizes, Span, Workspace
+from nfbench.runtime import compiled
 
 
 def _folded(norm: nn.LayerNorm, linear: nn.Linear) -> tuple[Tensor, Tensor]:
@@ -43,12 +44,25 @@ class PreparedLayer:
         self.up, self.up_bias, self.down, self.down_bias = weights[4:]
         self.shape = self.proj_bias.shape
         self.scale = (len(self.proj) // attention.heads) ** -0.5
+        self._single = self._several = (self._project, self._finish)
 
     def norm(self, h: Tensor) -> Tensor:
         normed = F.layer_norm(h, self.shape, eps=self.eps)
         return normed if normed.dtype == self.dtype else normed.to(self.dtype)
 
-    def add_to(self, h: Tensor, step: Span | DeviceRow, index: int, inverse_temperature: float) -> None:
+    def _project(self, h: Tensor, qkv: Tensor) -> None:
+        torch.addmm(self.qkv_bias, self.norm(h), self.qkv, out=qkv)
+
+    def _finish(self, h: Tensor, attended: Tensor) -> None:
+        h.add_(torch.addmm(self.proj_bias, attended, self.proj))
+        u = torch.addmm(self.up_bias, self.norm(h), self.up)
+        h.add_(torch.addmm(self.down_bias, torch.addcmul(u, u, torch.erf(u)), self.down))
+
+    def compile(self, backend: str = "inductor") -> None:
+        """Compile what a single token passes before and after attention, whose number of keys changes."""
+        self._single = compiled(self._project, backend), compiled(self._finish, backend)
+
+    def add_to(self, h: Tensor, step: Span, index: int, inverse_temperature: float) -> None:
         """Add the layer's output to h, (P B n, C), and its keys and values to the cache.
 
         Args:
@@ -56,7 +70,8 @@ class PreparedLayer:
             inverse_temperature: factor on the queries of the second, unconditional pass.
         """
         buffers = step.buffers
-        torch.addmm(self.qkv_bias, self.norm(h), self.qkv, out=buffers.qkv)
+        project, finish = self._single if step.is_single else self._several
+        project(h, buffers.qkv)
         step.store(index)
         if inverse_temperature != 1:
             buffers.q_unconditional.mul_(inverse_temperature)
@@ -64,9 +79,7 @@ class PreparedLayer:
         attended = F.scaled_dot_product_attention(buffers.q, k, v, attn_mask=step.mask, scale=self.scale)
         if attended.shape[2] > 1:
             attended = attended.transpose(1, 2)
-        h.add_(torch.addmm(self.proj_bias, attended.reshape(h.shape), self.proj))
-        u = torch.addmm(self.up_bias, self.norm(h), self.up)
-        h.add_(torch.addmm(self.down_bias, torch.addcmul(u, u, torch.erf(u)), self.down))
+        finish(h, attended.reshape(h.shape))
 
 
 class PreparedBlock:
@@ -100,9 +113,7 @@ class PreparedBlock:
             return label[None]
         return torch.stack([label, class_condition(self.class_embed, None).expand_as(label)])
 
-    def evaluate(
-        self, x: Tensor, step: Span | DeviceRow, conditions: Tensor, inverse_temperature: float
-    ) -> None:
+    def evaluate(self, x: Tensor, step: Span, conditions: Tensor, inverse_temperature: float) -> None:
         """Fill the step's outputs and the cache.
 
         Args:
@@ -135,7 +146,7 @@ class Network:
     guidance_weights: Tensor | None
     count: Count
 
-    def predict(self, x: Tensor, step: Span | DeviceRow) -> tuple[Tensor | None, Tensor]:
+    def predict(self, x: Tensor, step: Span) -> tuple[Tensor | None, Tensor]:
         """Return (a, m) of the token after each of the step's, guided, (B, n, D) each; a None for zero.
 
         They are views of the workspace, valid until the next step. The cache must hold the keys and values
@@ -169,6 +180,12 @@ class PreparedFlow:
         with torch.no_grad():
             self.blocks = [PreparedBlock(block, dtype) for block in flow.blocks]
         self._workspaces: dict[tuple[int, int], Workspace] = {}
+
+    def compile(self, backend: str = "inductor") -> None:
+        """Compile a single token's step through every layer; as layers are alike, the compiler works once."""
+        for block in self.blocks:
+            for layer in block.layers:
+                layer.compile(backend)
 
     def workspace(self, passes: int, batch: int) -> Workspace:
         """Return room for a batch; the same one again for the same sizes, whatever it holds."""

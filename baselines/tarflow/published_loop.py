@@ -12,6 +12,7 @@ from baselines.tarflow.cost import Count, inverse_flops
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.inverse import FlowInverse, Inverted
 from baselines.tarflow.model import Block, Layer, TarFlow
+from nfbench.runtime import autocast
 
 
 def layer_step(layer: Layer, h: Tensor, keys: list[Tensor], values: list[Tensor]) -> Tensor:
@@ -48,12 +49,15 @@ def invert_block(block: Block, z: Tensor, y: Tensor | None, guidance: float) -> 
 
 
 class PublishedLoop(FlowInverse):
-    """The published loop as a sampler; guidance is the published default, and there are no options."""
+    """The published loop as a sampler; guidance is the published default. Option: `precision`."""
 
     name = "published-loop"
 
-    def __init__(self, flow: TarFlow):
-        super().__init__(flow)
+    def __init__(self, flow: TarFlow, precision: str = "fp32"):
+        super().__init__(flow, precision)
+
+    def _prepare(self) -> None:
+        self.network = self.flow  # whose weights autocast casts at every token, as published
 
     def flops_per_image(self, guidance: float = 0.0) -> int | None:
         return inverse_flops(self.flow.spec) * (2 if guidance else 1)
@@ -61,7 +65,8 @@ class PublishedLoop(FlowInverse):
     def invert_block(
         self, index: int, z: Tensor, y: Tensor | None, guidance: Guidance, count: Count
     ) -> Inverted:
-        tokens = invert_block(self.flow.blocks[index], z, y, guidance.scale)
+        with autocast(z.device, self.precision):
+            tokens = invert_block(self.network.blocks[index], z, y, guidance.scale)
         passes = 2 if guidance.scale > 0 else 1
         for _ in range(z.shape[1] - 1):
             count.add(passes * len(z), 1)

@@ -6,6 +6,7 @@ from torch import Tensor
 from baselines.tarflow.cost import Count, CountedBlock, inverse_flops
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.inverse import FlowInverse, Inverted
+from nfbench.runtime import autocast
 
 
 def invert_block(block: CountedBlock, z: Tensor, y: Tensor | None, guidance: Guidance) -> Tensor:
@@ -35,7 +36,7 @@ def invert_block(block: CountedBlock, z: Tensor, y: Tensor | None, guidance: Gui
 
 
 class Sequential(FlowInverse):
-    """Exact inverse of a TARFlow: K (T - 1) serial token steps. Options: those of `Guidance`."""
+    """Exact inverse of a TARFlow: K (T - 1) serial token steps. Options: those of `FlowInverse`."""
 
     name = "sequential"
 
@@ -45,4 +46,6 @@ class Sequential(FlowInverse):
     def invert_block(
         self, index: int, z: Tensor, y: Tensor | None, guidance: Guidance, count: Count
     ) -> Inverted:
-        return Inverted(invert_block(CountedBlock(self.flow.blocks[index], count), z, y, guidance))
+        block = CountedBlock(self.network.blocks[index], count)
+        with autocast(z.device, self.precision):
+            return Inverted(invert_block(block, z, y, guidance))

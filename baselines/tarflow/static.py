@@ -1,11 +1,10 @@
 """The fast exact inverse: one token at a time, nothing concatenated or cast, both passes of guidance at once.
 
-On a GPU a token's step, some hundred small kernels, is captured once as a CUDA graph and replayed.
+On a GPU all T - 1 steps of a block, each some tens of small kernels, are captured once as one CUDA graph.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.inverse import Inverted, PreparedInverse
 from baselines.tarflow.model import TarFlow
 from baselines.tarflow.prepared import Network
+from nfbench.runtime import CudaGraph
 
 GRAPHS_KEPT = 64  # one a block, batch size and guidance; those of a batch size share their workspace
 
@@ -28,6 +28,7 @@ def solve_tokens(net: Network, z: Tensor) -> Tensor:
     """Invert one block token by token: x_{i+1} = z_{i+1} exp(a_i) + m_i, i = 0..T-2.
 
     Args:
+        net: evaluates the block; on a GPU it may be captured, as nothing here waits or depends on values.
         z: the block's output in its own order, (B, T, D); not changed.
 
     Returns:
@@ -43,79 +44,32 @@ def solve_tokens(net: Network, z: Tensor) -> Tensor:
     return x[:, :, 0].transpose(0, 1)
 
 
-class CapturedTokenStep:
-    """`solve_tokens` for one block, batch size and guidance, the token's step captured as a CUDA graph.
-
-    The token's place is a tensor on the device, so that one graph serves all of them; what differs from
-    call to call (noise, labels) is copied into the tensors that the graph reads.
-
-    Args:
-        capture: False makes the same step without a graph, on any device.
-    """
-
-    def __init__(self, net: Network, batch: int, capture: bool = True):
-        sizes, table = net.block.sizes, net.block.position
-        conditions = net.conditions.expand(-1, batch, -1, -1).clone()
-        # The count inside a graph would count its capture; `__call__` counts the replays.
-        self.net = replace(net, conditions=conditions, count=Count())
-        self.row = net.workspace.device_row()
-        self.z = table.new_zeros(sizes.n_tokens, batch, 1, sizes.token_dim)
-        self.x = torch.zeros_like(self.z)
-        self._replay: Callable[[], None] = self._capture() if capture else self._step
-
-    def _step(self) -> None:
-        index = self.row.index
-        a, m = self.net.predict(self.x.index_select(0, index)[0], self.row)
-        index.add_(1)
-        self.x.index_copy_(0, index, affine(self.z.index_select(0, index)[0], a, m)[None])
-
-    def _capture(self) -> Callable[[], None]:
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):  # libraries set themselves up on first use, which a capture forbids
-                self.row.index.zero_()
-                self._step()
-        torch.cuda.current_stream().wait_stream(stream)
-        self.graph = torch.cuda.CUDAGraph()
-        self.row.index.zero_()
-        with torch.cuda.graph(self.graph):
-            self._step()
-        return self.graph.replay
-
-    def __call__(self, z: Tensor, conditions: Tensor, count: Count) -> Tensor:
-        """Invert a batch; see `solve_tokens`.
-
-        Args:
-            z: the block's output in its own order, (B, T, D).
-            conditions: of this batch's labels, see `PreparedBlock.conditions`.
-        """
-        self.net.conditions.copy_(conditions)
-        self.net.workspace.cache.zero_()  # a masked value that is not finite would spoil what follows
-        self.z[:, :, 0].copy_(z.transpose(0, 1))
-        self.x[0] = self.z[0]
-        self.row.index.zero_()
-        for _ in range(len(self.z) - 1):
-            self._replay()
-            count.add(len(conditions) * len(z), 1)
-        return self.x[:, :, 0].transpose(0, 1).clone()
-
-
 class SequentialStatic(PreparedInverse):
-    """Exact inverse of a TARFlow, one token at a time. Options: those of `PreparedInverse`."""
+    """Exact inverse of a TARFlow, one token at a time.
+
+    Options: those of `PreparedInverse`, and `compile`: whether what a token's step does beside attention is
+    fused by torch.compile; its warm-up takes about a minute.
+    """
 
     name = "sequential-static"
 
-    def __init__(self, flow: TarFlow, **guidance_options: Any):
-        super().__init__(flow, **guidance_options)
-        self._captured: dict[tuple, CapturedTokenStep] = {}
+    def __init__(self, flow: TarFlow, compile: bool = False, **options: Any):
+        self.compile = compile
+        self._graphs: dict[tuple, CudaGraph] = {}
+        super().__init__(flow, **options)
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._graphs.clear()  # they read the weights where they were
+        if self.compile:
+            self.prepared.compile()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return super().settings | ({"compile": True} if self.compile else {})
 
     def flops_per_image(self, guidance: float = 0.0) -> int | None:
         return inverse_flops(self.flow.spec) * (2 if guidance else 1)
-
-    def to(self, device: torch.device) -> Self:
-        self._captured.clear()  # they read the weights where they were
-        return super().to(device)
 
     def invert_block(
         self, index: int, z: Tensor, y: Tensor | None, guidance: Guidance, count: Count
@@ -125,9 +79,15 @@ class SequentialStatic(PreparedInverse):
         return Inverted(net.block.order(self._replayed(index, net, z) if z.is_cuda else solve_tokens(net, z)))
 
     def _replayed(self, index: int, net: Network, z: Tensor) -> Tensor:
-        key = (index, len(z), net.guidance)
-        if key not in self._captured:
-            if len(self._captured) >= GRAPHS_KEPT:
-                self._captured.pop(next(iter(self._captured)))
-            self._captured[key] = CapturedTokenStep(net, len(z))
-        return self._captured[key](z, net.conditions, net.count)
+        """Solve the tokens by a graph, captured at the first call with a batch size and guidance."""
+        key = (index, z.shape, net.conditions.shape, net.guidance)
+        if key not in self._graphs:
+            if len(self._graphs) >= GRAPHS_KEPT:
+                self._graphs.pop(next(iter(self._graphs)))
+            # What differs from call to call is an input; the count would count the capture.
+            self._graphs[key] = CudaGraph(
+                lambda z, conditions: solve_tokens(replace(net, conditions=conditions, count=Count()), z),
+                [z, net.conditions],
+            )
+        net.count.add(len(net.conditions) * len(z) * (z.shape[1] - 1), 1)
+        return self._graphs[key](z, net.conditions)

@@ -80,7 +80,8 @@ class Span:
     def __init__(self, start: int, stop: int, cache: Tensor, causal: Tensor, buffers: StepBuffers):
         self.start, self.stop, self.buffers = start, stop, buffers
         # A single token sees every key there is; `is_causal` would align several with the first keys.
-        self.mask = None if stop - start == 1 else causal[start:stop, :stop]
+        self.is_single = stop - start == 1
+        self.mask = None if self.is_single else causal[start:stop, :stop]
         self.seen = [tuple(layer[:, :, :, :stop].unbind(0)) for layer in cache]
         self._places = [layer[:, :, :, start:stop] for layer in cache]
 
@@ -91,26 +92,6 @@ class Span:
     def store(self, layer: int) -> None:
         """Put the layer's new keys and values into its cache."""
         self._places[layer].copy_(self.buffers.new)
-
-
-class DeviceRow:
-    """One token whose place is a tensor on the device, so that one captured graph serves every token."""
-
-    def __init__(self, cache: Tensor, buffers: StepBuffers):
-        self.cache, self.buffers = cache, buffers
-        self.index = torch.zeros(1, dtype=torch.long, device=cache.device)
-        self.seen = [tuple(layer.unbind(0)) for layer in cache]
-        self._all = torch.arange(cache.shape[4], device=cache.device)
-
-    @property
-    def mask(self) -> Tensor:
-        return (self._all <= self.index)[None]
-
-    def of(self, table: Tensor) -> Tensor:
-        return table.index_select(0, self.index)
-
-    def store(self, layer: int) -> None:
-        self.cache[layer].index_copy_(3, self.index, self.buffers.new)
 
 
 class Workspace:
@@ -153,10 +134,6 @@ class Workspace:
         """Every token as a step of its own; they share their buffers."""
         buffers = self._buffers(1)
         return [Span(i, i + 1, self.cache, self._causal, buffers) for i in range(self.sizes.n_tokens)]
-
-    def device_row(self) -> DeviceRow:
-        """Return a step for one token whose place is a tensor."""
-        return DeviceRow(self.cache, self._buffers(1))
 
     def keep(self, images: Tensor) -> "Workspace":
         """Return a workspace for some of the images, by index (b,), with a copy of their cache."""

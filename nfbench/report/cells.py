@@ -37,6 +37,7 @@ NOT_COMPARED = {  # flags of cells that no verdict is drawn from, the gravest fi
     "busy": "the machine was busy",
 }
 SHARED = ("space", "task")  # columns that are empty unless a query names a value
+DEFAULT_PRECISION = "fp32"
 Key = tuple[str, str]  # origin, experiment
 Record = dict[str, Any]  # a measurement row
 Ends = tuple[float, float]
@@ -236,12 +237,17 @@ class Cells:
         return sorted(numbered, key=lambda name: int(name.removeprefix(prefix)))
 
     def records(self, key: Key, sampler: str, metric: str, **where: Any) -> list[Record]:
-        """Return rows whose columns have the given values; None stands for any."""
+        """Return rows whose columns have the given values; None stands for any.
+
+        Of times in several precisions, those in fp32 are meant where none is named.
+        """
         where = dict.fromkeys(SHARED, "") | where  # None: any value
         found = self._records.get((*key, sampler, metric), [])
         for column, wanted in where.items():
             if wanted is not None:
                 found = [record for record in found if record[column] == wanted]
+        if "precision" not in where and found and found[0]["batch_size"] == found[0]["batch_size"]:
+            found = [record for record in found if record["precision"] == DEFAULT_PRECISION] or found
         return found
 
     def cell(self, key: Key, sampler: str | None, metric: str, **where: Any) -> Cell:

@@ -52,17 +52,20 @@ class Quantity(Strict):
     space: str = ""
     batch_size: int | None = None
     guidance: float | None = None
+    precision: str | None = None  # of a time, None for fp32
 
     @property
     def where(self) -> dict[str, Any]:
         """The columns of its measurement rows."""
-        return {"space": self.space, "batch_size": self.batch_size, "guidance": self.guidance}
+        where = {"space": self.space, "batch_size": self.batch_size, "guidance": self.guidance}
+        return where | ({"precision": self.precision} if self.precision else {})
 
     def in_words(self) -> str:
         """Return it as text, e.g. "ms_per_image, batch_size 1, guidance 0"."""
         name = f"{self.metric}_{self.space}" if self.space else self.metric
         further = {"batch_size": self.batch_size, "guidance": self.guidance}
-        return ", ".join([name, *(f"{key} {value:g}" for key, value in further.items() if value is not None)])
+        words = [f"{key} {value:g}" for key, value in further.items() if value is not None]
+        return ", ".join([name, *words, *([self.precision] if self.precision else [])])
 
 
 class Selector(Strict):

@@ -39,8 +39,8 @@ _NUMBERS = ("low", "high", "n", "batch_size", "guidance", "step", "repetition")
 def _speed_ups(cells: Cells, key: Key) -> Iterator[dict[str, Any]]:
     """Yield every sampler's time over that of its flow's fastest exact inverse with the same kind of output.
 
-    Compared at equal device, batch size and guidance. An iterative inverse whose error is that of rounding
-    is as good a baseline as any.
+    Compared at equal device, precision, batch size and guidance. An iterative inverse whose error is that of
+    rounding is as good a baseline as any.
     """
     known, groups = cells.rows.get(key, {}), defaultdict(list)
     for name in cells.samplers(key, TIME):
@@ -58,8 +58,9 @@ def _speed_ups(cells: Cells, key: Key) -> Iterator[dict[str, Any]]:
 
 
 def _settings(cells: Cells, key: Key, name: str) -> list[dict[str, Any]]:
-    columns = ("device", "batch_size", "guidance")
-    found = dict.fromkeys(tuple(r[c] for c in columns) for r in cells.records(key, name, TIME))
+    columns = ("device", "precision", "batch_size", "guidance")
+    records = cells.records(key, name, TIME, precision=None)
+    found = dict.fromkeys(tuple(record[c] for c in columns) for record in records)
     return [dict(zip(columns, values, strict=True)) for values in found]
 
 

@@ -82,7 +82,7 @@ def _extras(spec: TableSpec, cells: Cells, key: Key, name: str) -> list[dict[str
     """Return the values of a table's further keys, of which a sampler has a row each."""
     if not spec.extra:
         return [{}]
-    records = cells.records(key, name, spec.anchor, space=None, task=None)
+    records = cells.records(key, name, spec.anchor, space=None, task=None, precision=None)
     found = dict.fromkeys(tuple(record[k] for k in spec.extra) for record in records)
     return [dict(zip(spec.extra, values, strict=True)) for values in found]
 

@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 
 from nfbench.config import TrainingConfig
 from nfbench.errors import UserError
+from nfbench.train.muon import BatchedMuon
 
 MUON_MIN_SIDE = 32  # below it, orthogonalising a weight's update has been of no use
 
@@ -37,7 +38,7 @@ def build_optimisers(model: nn.Module, config: TrainingConfig) -> list[Optimizer
         )
     chosen = {id(p) for p in inner}
     rest = [p for p in trainable if id(p) not in chosen]
-    muon = torch.optim.Muon(
+    muon = BatchedMuon(
         inner,
         lr=config.muon_learning_rate,
         momentum=0.95,

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from nfbench.config import TrainingConfig
 from nfbench.data.datasets import Dataset
@@ -164,10 +164,7 @@ class Trainer:
         self.evaluate, self.resume, self.resume_key, self.report = evaluate, resume, resume_key, report
         self.optimisers = build_optimisers(model, config)
         self.base_rates = [[g["lr"] for g in opt.param_groups] for opt in self.optimisers]
-        self.average = AveragedModel(
-            model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
-        )
-        self.average.requires_grad_(False)
+        self.average = deepcopy(model).requires_grad_(False)
         self.step, self.seconds = 0, 0.0
         self.curve: list[dict[str, float]] = []
         self.devices: list[str] = []
@@ -191,7 +188,7 @@ class Trainer:
             self.report(f"compiling {compile_repeated(self.model)} parts of the network")
         with sigterm_noticed(self.resume is not None) as notice:
             self._train(notice)
-        return Trained(self.average.module, self.seconds, self.curve, self.devices, self.kept)
+        return Trained(self.average, self.seconds, self.curve, self.devices, self.kept)
 
     def _train(self, notice: Notice) -> None:
         reported = saved = time.monotonic()
@@ -239,9 +236,18 @@ class Trainer:
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        self.average.update_parameters(self.model)
+        self._average_weights()
         self.step += 1
         return loss.detach()
+
+    @torch.no_grad()
+    def _average_weights(self) -> None:
+        """Move the average on; torch's AveragedModel would make the host wait for a GPU at every step."""
+        kept, new = ([*m.parameters(), *m.buffers()] for m in (self.average, self.model))
+        if self.step == 0:
+            torch._foreach_copy_(kept, new)
+        else:
+            torch._foreach_lerp_(kept, new, 1 - self.config.ema_decay)
 
     def _loss_now(self) -> Loss:
         return self.loss.at(self.step) if isinstance(self.loss, Phases) else self.loss
@@ -262,7 +268,7 @@ class Trainer:
         row["loss"] = torch.stack(self._losses).mean().item()
         self._losses.clear()
         if self.evaluate is not None:
-            model = self.average.module.eval()
+            model = self.average.eval()
             with torch.no_grad():
                 row |= self.evaluate(model)
         self.curve.append(row)
@@ -271,7 +277,7 @@ class Trainer:
     def _keep(self) -> None:
         """Keep the EMA weights where this step is a checkpoint."""
         if self.step in self.checkpoints and self.step not in self.kept:
-            weights = self.average.module.state_dict()
+            weights = self.average.state_dict()
             self.kept[self.step] = {name: value.detach().cpu().clone() for name, value in weights.items()}
 
     def _progress(self, rate: float) -> None:

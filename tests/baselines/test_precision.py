@@ -84,9 +84,8 @@ def test_a_misspelt_precision_is_refused(single):
         make_sampler("sequential-static", single, precision="fp16")
 
 
+@pytest.mark.gpu
 def test_on_a_gpu_mixed_precision_is_as_near(single, x, y):
-    if not torch.cuda.is_available():
-        pytest.skip("needs a GPU: its kernels are others than the CPU's")
     gpu, exact = torch.device("cuda"), single.encode(x.float(), y)
     flow = copy.deepcopy(single).to(gpu)
     rounded = mixed(lambda: flow.encode(x.float().to(gpu), y.to(gpu)), gpu)

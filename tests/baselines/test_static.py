@@ -1,6 +1,7 @@
 """The fast exact inverse: the same numbers and the same count as the plain one, whatever came before."""
 
 import copy
+from functools import partialmethod
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from baselines import make_sampler
 from baselines.tarflow.cost import Count
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.prepared import PreparedFlow
-from baselines.tarflow.static import CapturedTokenStep, solve_tokens
+from baselines.tarflow.static import solve_tokens
 
 VARIANTS = [{}, {"clip": 0.3}, {"n_classes": None}, {"volume_preserving": True}]
 SCALES = [Guidance(), Guidance(1.5), Guidance(1.5, "a", annealed=True, attention_temperature=0.7)]
@@ -88,30 +89,86 @@ def test_weights_are_read_when_the_sampler_is_made(flow, z, y):
     assert torch.equal(sampler.sample(z, y, 1.5).images, expected)
 
 
-@pytest.mark.parametrize("guidance", SCALES, ids=str)
-@pytest.mark.parametrize("changes", VARIANTS)
+@pytest.fixture
+def graphs(captured, monkeypatch):
+    """Let traces stand for CUDA graphs, and return a function that inverts block 1 by one of them."""
+    monkeypatch.setattr("baselines.tarflow.static.CudaGraph", captured)
+
+    def solve(sampler, z, y, guidance):
+        count = Count()
+        net = sampler.prepared.network(1, y, guidance, len(z), count)
+        return sampler._replayed(1, net, z), count
+
+    return solve
+
+
+@pytest.mark.parametrize(
+    ("changes", "guidance"),
+    [*((changes, SCALES[0]) for changes in VARIANTS), ({}, SCALES[1]), ({}, SCALES[2])],
+    ids=str,
+)
 @torch.inference_mode()
-def test_the_step_that_a_gpu_captures_solves_the_same_tokens(make_flow, z, y, guidance, changes):
-    prepared = PreparedFlow(make_flow(**changes))
-    count, expected_count = Count(), Count()
-    net = prepared.network(1, y, guidance, len(z), count)
-    other = prepared.network(1, y.flip(0), guidance, len(z), Count())
-    step = CapturedTokenStep(other, len(z), capture=False)
-    spoilt = step(torch.full_like(z, torch.nan), other.conditions, Count())
+def test_the_graph_that_a_gpu_replays_solves_the_same_tokens(make_flow, z, y, guidance, changes, graphs):
+    sampler = make_sampler("sequential-static", make_flow(**changes))
+    spoilt, _ = graphs(sampler, torch.full_like(z, torch.nan), y.flip(0), guidance)
     assert not spoilt.isfinite().any()
-    solved = step(z, net.conditions, count)
-    kept = solved.clone()
-    step(-z, other.conditions, Count())
-    assert torch.equal(solved, kept)
-    expected = solve_tokens(prepared.network(1, y, guidance, len(z), expected_count), z)
-    assert_equal(solved, expected)
-    assert count == expected_count
+    for labels in (y, None):
+        solved, count = graphs(sampler, z, labels, guidance)
+        kept = solved.clone()
+        graphs(sampler, -z, None if labels is None else y.flip(0), guidance)
+        assert torch.equal(solved, kept)
+        expected_count = Count()
+        net = sampler.prepared.network(1, labels, guidance, len(z), expected_count)
+        assert_equal(solved, solve_tokens(net, z))
+        assert count == expected_count
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@torch.inference_mode()
+def test_a_token_takes_a_dozen_kernels_a_layer(make_flow, z, y, graphs, precision):
+    kernels = {}
+    for layers in (1, 3):
+        flow = make_flow(layers_per_block=layers).float()
+        sampler = make_sampler("sequential-static", flow, precision=precision)
+        graphs(sampler, z.float(), y, Guidance(1.5))
+        (graph,) = sampler._graphs.values()
+        kernels[layers] = sum(graph.kernels.values()) / (z.shape[1] - 1)
+    a_layer = (kernels[3] - kernels[1]) / 2
+    assert a_layer <= (12 if precision == "fp32" else 14)
+    assert kernels[1] - a_layer <= 9
+
+
+def test_compiled_a_token_s_step_is_whole_and_gives_the_same_images(flow, z, y, monkeypatch):
+    monkeypatch.setattr(PreparedFlow, "compile", partialmethod(PreparedFlow.compile, backend="eager"))
+    expected = make_sampler("sequential-static", flow).sample(z, y, 1.5)
+    sampler = make_sampler("sequential-static", flow, compile=True)
+    assert sampler.settings["compile"]
+    for n in range(1, 6):  # a graph for each size, and an error where it cannot be one
+        assert_equal(sampler.sample(z[:n], y[:n], 1.5).images, expected.images[:n])
+    assert_equal(sampler.to(torch.device("cpu")).sample(z, y, 1.5).images, expected.images)
+
+
+def test_no_plan_is_built_for_a_new_number_of_keys(flow, z, y):
+    """cuDNN's attention, which torch takes first on some GPUs, would build one for every token."""
+    seen = []
+    for name in ("sequential", "sequential-static", "jacobi"):
+        sampler = make_sampler(name, flow)
+        solve = sampler.invert_block
+
+        def watched(*given, solve=solve):
+            seen.append(torch.backends.cuda.cudnn_sdp_enabled())
+            return solve(*given)
+
+        sampler.invert_block = watched
+        sampler.sample(z, y)
+    assert seen
+    assert not any(seen)
+    assert torch.backends.cuda.cudnn_sdp_enabled()
+
+
+@pytest.mark.gpu
 @pytest.mark.parametrize("scale", [0.0, 1.5])
 def test_on_a_gpu_the_captured_graph_solves_the_same_tokens(make_flow, z, y, scale):
-    if not torch.cuda.is_available():
-        pytest.skip("a CUDA graph needs a GPU")
     flow, gpu = make_flow(), torch.device("cuda")
     reference = make_sampler("sequential", copy.deepcopy(flow))
     sampler = make_sampler("sequential-static", flow).to(gpu)

@@ -98,7 +98,7 @@ def test_every_name_of_a_package_is_found_where_it_is_said_to_be(package):
     ("name", "options", "words"),
     [
         ("sequental", {}, "There is no sampler 'sequental'; did you mean 'sequential'?"),
-        ("jacobi", {"tau": 0.1}, "'jacobi' has no option 'tau'; known: strength, guide,"),
+        ("jacobi", {"tau": 0.1}, "'jacobi' has no option 'tau'; known: strength, precision,"),
         ("jacobi", {"tolerence": 0.1}, "'jacobi' has no option 'tolerence'; did you mean 'tolerance'?"),
         (
             "jacobi",

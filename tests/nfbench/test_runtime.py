@@ -14,6 +14,7 @@ from nfbench.runtime import (
     fast_float32,
     in_full_precision,
     resolve_precision,
+    timed_precisions,
 )
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -30,6 +31,14 @@ def test_an_absent_gpu_is_refused_and_auto_does_without():
     with pytest.raises(UserError, match="device is 'cuda' but torch finds no GPU; set device to 'auto'"):
         Runtime.resolve("cuda", "auto")
     assert Runtime.resolve("auto", "auto").device == CPU
+
+
+def test_samplers_are_timed_in_what_the_device_has_fp32_first():
+    assert timed_precisions(None, CPU) == ["fp32"]
+    assert timed_precisions(None, GPU) == ["fp32", "tf32", "bf16"]
+    assert timed_precisions(["bf16", "fp32"], CPU) == ["fp32", "bf16"]
+    with pytest.raises(UserError, match="'speed.precisions' has 'tf32', which a GPU alone has"):
+        timed_precisions(["tf32"], CPU)
 
 
 def test_a_module_in_full_precision_rounds_nothing_inside_autocast():

@@ -1,11 +1,10 @@
 """Building what a process of the speed suite times: a sampler, from checkpoints or with random weights.
 
 A request is a dict: `row` (a `SamplerRow`), the files `model`, `flow`, `plan`, `tolerance` (None for none),
-`flow_config`, `reverse_config` and `data` for random weights, `batch_sizes`, `guidance`, `seconds`,
-`min_calls`, `device`, `precision`, `threads`, and whether to measure `costs`.
+`flow_config`, `reverse_config` and `data` for random weights, `precisions`, `batch_sizes`, `guidance`,
+`seconds`, `min_calls`, `device`, `threads`, and whether to measure `costs`.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from nfbench.data.noise import balanced_labels, latent_noise
 from nfbench.errors import UserError
 from nfbench.experiment import load_experiment
 from nfbench.registry import DENOISED, TYPES, load_class, sampler_type
-from nfbench.runtime import autocast
 from nfbench.sample.sampler import Sampler, options_in_effect
 
 DEFAULT = Path(__file__).resolve().parents[2] / "config/fashion14.yaml"  # architectures timed by hand
@@ -35,7 +33,7 @@ def settings(config: pytest.Config) -> dict[str, Any]:
         "seconds": config.getoption("--seconds"),
         "min_calls": config.getoption("--min-calls"),
         "device": config.getoption("--device"),
-        "precision": config.getoption("--precision"),
+        "precisions": config.getoption("--precision"),
         "threads": None,
         "costs": True,
     }
@@ -82,23 +80,24 @@ def _by_hand(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def build(request: dict[str, Any], device: torch.device, precision: str) -> tuple[Sampler, str]:
-    """Return the sampler of a request on the device, and the precision that it is timed in.
+def build(request: dict[str, Any], device: torch.device, precision: str) -> Sampler:
+    """Return the sampler of a request on the device.
 
-    A sampler with an option `precision` is given it, unless the row sets its own; others run under autocast.
-    Denoising keeps the precision of its weights with both.
+    In bf16 it is given its option `precision`; denoising keeps the precision of its weights. TF32 is set for
+    the whole process, by `use_arithmetic`.
     """
     row = request["row"]
     options = options_in_effect(row, request["plan"], request["tolerance"])
-    if takes_precision(row["type"]):
-        options = {"precision": precision} | options
+    if precision == "bf16":
+        options = {"precision": "bf16"} | options
     model, flow = models_of(request, device)
     name = row["type"] + (DENOISED if row["denoise"] else "")
-    sampler = make_sampler(name, model, flow=flow, **options).to(device)
-    if not takes_precision(row["type"]):
-        inner = sampler.sampler if row["denoise"] else sampler
-        inner.sample = under_autocast(inner.sample, device, precision)
-    return sampler, options.get("precision", precision)
+    return make_sampler(name, model, flow=flow, **options).to(device)
+
+
+def use_arithmetic(precision: str) -> None:
+    """Let products of float32 be taken in TF32 where that is the precision, else in float32."""
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
 
 
 def load_modules(request: dict[str, Any]) -> None:
@@ -112,16 +111,6 @@ def takes_precision(name: str) -> bool:
     """Return whether a sampler type has an option `precision`."""
     kind = sampler_type(name)
     return "precision" in (kind.options.model_fields if kind.options else kind.keywords or ())
-
-
-def under_autocast(call: Callable[..., Any], device: torch.device, precision: str) -> Callable[..., Any]:
-    """Return the same function, under autocast."""
-
-    def cast(*args: Any) -> Any:
-        with autocast(device, precision):
-            return call(*args)
-
-    return cast
 
 
 def models_of(request: dict[str, Any], device: torch.device) -> tuple[nn.Module, Any]:

@@ -1,4 +1,4 @@
-"""Time samplers at every batch size and guidance scale.
+"""Time samplers in every precision, at every batch size and guidance scale.
 
     pytest tests/speed --benchmark-only                       by hand, random weights
     pytest tests/speed/test_samplers.py --benchmark-only --request=FILE.json --benchmark-json=OUT.json
@@ -13,7 +13,16 @@ from typing import Any
 
 import pytest
 import torch
-from build import build, inputs_of, load_modules, not_asked_for, requests_by_hand, settings
+from build import (
+    build,
+    inputs_of,
+    load_modules,
+    not_asked_for,
+    requests_by_hand,
+    settings,
+    takes_precision,
+    use_arithmetic,
+)
 from torch import Tensor
 
 from nfbench.errors import UserError
@@ -31,28 +40,29 @@ from nfbench.measure.speed.timer import (
     why_not_fit,
 )
 from nfbench.provenance import commit, device_name
-from nfbench.runtime import resolve_device, resolve_precision
+from nfbench.runtime import resolve_device, timed_precisions
 
 WARM_UP = 5  # times the seconds of timing, at most
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one benchmark per sampler, batch size and guidance scale, small batches first."""
+    """Make one benchmark per sampler, precision, batch size and guidance scale; small batches first."""
     if "cell" not in metafunc.fixturenames:
         return
     if (skipped := not_asked_for(metafunc.config)) is not None:
         metafunc.parametrize("cell", [skipped])
         return
     path = metafunc.config.getoption("--request")
+    cells, ids = [], []
     try:
         requests = [read_json(path)] if path else by_hand(metafunc.config)
+        for request in requests:
+            precisions = timed_precisions(request["precisions"], resolve_device(request["device"]))
+            for at in itertools.product(precisions, sorted(request["batch_sizes"]), request["guidance"]):
+                cells.append((request, *at))
+                ids.append("{}-{}-batch{}-guidance{:g}".format(request["row"]["name"], *at))
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
-    cells, ids = [], []
-    for request in requests:
-        for n, w in itertools.product(sorted(request["batch_sizes"]), request["guidance"]):
-            cells.append((request, n, w))
-            ids.append(f"{request['row']['name']}-batch{n}-guidance{w:g}")
     metafunc.parametrize("cell", cells, ids=ids)
 
 
@@ -62,17 +72,22 @@ def by_hand(config: pytest.Config) -> list[dict[str, Any]]:
 
 
 class Subject:
-    """The sampler of a request, built once; its memory is counted from before it was built."""
+    """The sampler of a request in one precision; its memory is counted from before it was built.
 
-    def __init__(self, request: dict[str, Any]):
+    Attributes:
+        images: drawn in fp32, by batch size and guidance scale; shared by the subjects of a request.
+    """
+
+    def __init__(self, request: dict[str, Any], precision: str, images: dict[tuple[int, float], Tensor]):
         if request["threads"]:
             torch.set_num_threads(request["threads"])
-        self.device = resolve_device(request["device"])
-        wanted = resolve_precision(request["precision"], self.device)
+        self.device, self.precision, self.images = resolve_device(request["device"]), precision, images
+        self.is_trained = bool(request["model"])
+        use_arithmetic(precision)
         load_modules(request)
         self.memory = PeakMemory(self.device)
         self.memory.start()
-        self.sampler, self.precision = build(request, self.device, wanted)
+        self.sampler = build(request, self.device, precision)
         self.weights = self.memory.peak() or 0  # bytes; no larger batch takes more of them
         self.clock_mhz = clock_mhz(self.device)
         self.seconds = request["seconds"]
@@ -85,6 +100,20 @@ class Subject:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         self.memory.start()
+
+    def error(self, images: Tensor, guidance: float) -> float | None:
+        """Return the RMS difference of images from those in fp32, which are kept; None for themselves.
+
+        None for random weights, too: they hardly use what rounding would spoil.
+        """
+        if not self.is_trained:
+            return None
+        at = (len(images), guidance)
+        if self.precision == "fp32":
+            self.images[at] = images.cpu()
+        if self.precision == "fp32" or at not in self.images:
+            return None
+        return (images.cpu() - self.images[at]).double().square().mean().sqrt().item()
 
     def add_costs(self) -> None:
         """Add FLOPs, utilisation and energy of an image to the notes of every cell, None where not known.
@@ -108,28 +137,29 @@ class Subject:
 
 
 @pytest.fixture(scope="session")
-def subject_of() -> Iterator[Callable[[dict[str, Any]], Subject]]:
-    """Yield request -> Subject, of which the last one is kept."""
-    built: dict[str, Subject] = {}
+def subject_of() -> Iterator[Callable[[dict[str, Any], str], Subject]]:
+    """Yield (request, precision) -> Subject, of which the last one is kept."""
+    built: dict[tuple[str, str], Subject] = {}
+    images: dict[str, dict[tuple[int, float], Tensor]] = {}
 
     def finish() -> None:
         for subject in built.values():
             subject.add_costs()
         built.clear()
 
-    def subject(request: dict[str, Any]) -> Subject:
+    def subject(request: dict[str, Any], precision: str) -> Subject:
         name = request["row"]["name"]
-        if name not in built:
+        if (name, precision) not in built:
             finish()
-            built[name] = Subject(request)
-        return built[name]
+            built[name, precision] = Subject(request, precision, images.setdefault(name, {}))
+        return built[name, precision]
 
     yield subject
     finish()
 
 
-def why_missing(subject: Subject, z: Tensor, y: Tensor | None, guidance: float) -> str | None:
-    """Make one call of a cell and return the reason why it cannot be measured; None where it can."""
+def first_images(subject: Subject, z: Tensor, y: Tensor | None, guidance: float) -> Tensor | str:
+    """Make the first call of a cell; return its images, or the reason why it cannot be measured."""
     if guidance and y is None:
         return "cannot be guided: there are no classes"
     if guidance in subject.peaks and subject.device.type == "cpu":
@@ -137,7 +167,7 @@ def why_missing(subject: Subject, z: Tensor, y: Tensor | None, guidance: float) 
         if (reason := why_not_fit(peak, smaller, len(z), available_bytes())) is not None:
             return reason
     try:
-        subject.sampler.sample(z, y, guidance)
+        return subject.sampler.sample(z, y, guidance).images
     except UserError as error:
         if not guidance:
             raise
@@ -146,17 +176,21 @@ def why_missing(subject: Subject, z: Tensor, y: Tensor | None, guidance: float) 
         if not is_out_of_memory(error):
             raise
         return f"does not fit: {str(error).splitlines()[0]}"
-    return None
 
 
-def test_sampler_speed(benchmark: Any, cell: tuple[dict[str, Any], int, float], subject_of: Any):
-    request, batch_size, guidance = cell
-    subject = subject_of(request)
+def test_sampler_speed(benchmark: Any, cell: tuple[dict[str, Any], str, int, float], subject_of: Any):
+    request, precision, batch_size, guidance = cell
+    if precision == "bf16" and not takes_precision(request["row"]["type"]):
+        pytest.skip("has no option 'precision'")
+    subject = subject_of(request, precision)
     sampler, device, seconds = subject.sampler, subject.device, request["seconds"]
     z, y = inputs_of(sampler, batch_size, device)
-    subject.prepare()
-    if (reason := why_missing(subject, z, y, guidance)) is not None:
-        pytest.skip(reason)
+    subject.prepare()  # before the first call, since what a CUDA graph holds is taken while it is captured
+    images = first_images(subject, z, y, guidance)
+    if isinstance(images, str):
+        pytest.skip(images)
+    error = subject.error(images, guidance)
+    del images
 
     def call() -> None:
         sampler.sample(z, y, guidance)
@@ -168,13 +202,14 @@ def test_sampler_speed(benchmark: Any, cell: tuple[dict[str, Any], int, float], 
     peak, median = subject.memory.peak(), benchmark.stats.stats.median
     subject.peaks[guidance] = batch_size, None if peak is None else peak - subject.weights
 
-    benchmark.group = f"batch {batch_size}, guidance {guidance:g}"
+    benchmark.group = f"{precision}, batch {batch_size}, guidance {guidance:g}"
     benchmark.extra_info.update(
         sampler=request["row"]["name"],
         batch_size=batch_size,
         guidance=guidance,
         device=device_name(device),
-        precision=subject.precision,
+        precision=precision,
+        precision_error=error,
         commit=commit(),
         threads=torch.get_num_threads(),
         other_cores=load.other_cores,

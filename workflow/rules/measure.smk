@@ -115,7 +115,6 @@ rule measure_speed:
         rows=lambda w: timed_rows(w.experiment),
         speed=setting("speed"),
         device=setting("device"),
-        precision=setting("precision"),
         fingerprint=lambda w: speed_print(w.experiment),
     script:
         "../scripts/measure_speed.py"

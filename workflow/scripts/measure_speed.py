@@ -6,5 +6,5 @@ from nfbench.script import script
 
 with script(snakemake.log[0]) as report:  # computes nothing with torch itself
     params = snakemake.params
-    where = {"device": params.device, "precision": params.precision, "threads": snakemake.threads}
+    where = {"device": params.device, "threads": snakemake.threads}
     write_rows(snakemake.output.rows, measure(params.rows, params.speed, **where, report=report))

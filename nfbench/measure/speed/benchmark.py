@@ -58,12 +58,17 @@ def scales_of(sampler: Mapping[str, Any], scales: Sequence[float]) -> list[float
     return [sampler["guidance"]] if sampler["guidance"] else list(scales)
 
 
+def precisions_of(sampler: Mapping[str, Any], precisions: Sequence[str] | None) -> list[str] | None:
+    """Return what a row is timed in: its own option `precision` where it has one, else all."""
+    own = sampler["options"].get("precision")
+    return [own] if own else precisions
+
+
 def measure(
     subjects: Sequence[Mapping[str, Any]],
     speed: Mapping[str, Any],
     *,
     device: str,
-    precision: str,
     threads: int | None = None,
     report: Report = print,
 ) -> list[Row]:
@@ -74,7 +79,7 @@ def measure(
             files `model`, `flow`, `plan` and `tolerance` (None for none), and for random weights
             `flow_config`, `reverse_config` and `data`.
         speed: section `speed` of an experiment.
-        device, precision: of an experiment, e.g. "auto".
+        device: of an experiment, e.g. "auto".
         threads: of torch in every process; None for its own choice.
 
     Raises:
@@ -82,12 +87,13 @@ def measure(
     """
     by_name = {subject["row"]["name"]: subject for subject in subjects}
     plan = orders(timed_once(list(by_name), speed["replicate"]), speed["repetitions"], speed["seed"])
-    common = {"device": device, "precision": precision, "threads": threads}
+    common = {"device": device, "threads": threads}
     common |= {key: speed[key] for key in ("batch_sizes", "seconds", "min_calls")}
     rows: list[Row] = []
     for repetition, (name, metric) in ((i, timing) for i, order in enumerate(plan) for timing in order):
         subject = by_name[name]
         request = common | dict(subject) | {"guidance": scales_of(subject["row"], speed["guidance"])}
+        request["precisions"] = precisions_of(subject["row"], speed["precisions"])
         request["costs"] = metric == TIME and needs_costs(rows, name)
         report(f"repetition {repetition + 1}/{len(plan)}: {name}")
         rows += rows_of((name, metric), repetition, request, run_process(request, report))
@@ -166,13 +172,14 @@ def rows_of(
 ) -> list[Row]:
     """Turn the cells of a process into rows; a cell that is missing becomes one without a time."""
     name, metric = timing
-    known = {(cell["batch_size"], cell["guidance"]): cell for cell in cells}
+    known = {(cell["precision"], cell["batch_size"], cell["guidance"]): cell for cell in cells}
+    asked = request["precisions"] or list(dict.fromkeys(cell["precision"] for cell in cells)) or ["fp32"]
     rows = []
-    for batch_size, scale in itertools.product(request["batch_sizes"], request["guidance"]):
-        keys = {"sampler": name, "batch_size": batch_size, "guidance": scale}
+    for at in itertools.product(asked, request["batch_sizes"], request["guidance"]):
+        keys = {"sampler": name, **dict(zip(("precision", "batch_size", "guidance"), at, strict=True))}
         keys |= {"repetition": repetition}
-        if (batch_size, scale) in known:
-            rows += _cell_rows(metric, keys, known[batch_size, scale])
+        if at in known:
+            rows += _cell_rows(metric, keys, known[at])
         else:
             rows.append(row(metric, None, **keys))
     return rows
@@ -186,11 +193,13 @@ def flag_of(cell: Mapping[str, Any]) -> str:
 
 
 def _cell_rows(metric: str, keys: Row, cell: Mapping[str, Any]) -> list[Row]:
-    keys = keys | {key: cell[key] for key in ("device", "precision", "commit")}
+    keys = keys | {key: cell[key] for key in ("device", "commit")}
     flag = flag_of(cell)
     rows = [row(metric, 1e3 * cell["seconds"] / cell["batch_size"], **keys, flag=flag)]
     if metric == REPLICATE:
         return rows
+    if cell["precision_error"] is not None:
+        rows.append(row("precision_error", cell["precision_error"], **keys))
     peak = cell["peak_memory_bytes"]
     rows.append(row("peak_memory_mib", None if peak is None else peak / 2**20, **keys))
     rows += [row(name, cell[name], **keys) for name in ("other_cores", "clock_mhz")]
@@ -203,7 +212,7 @@ def _cell_rows(metric: str, keys: Row, cell: Mapping[str, Any]) -> list[Row]:
 
 
 def with_origin(rows: Sequence[Row]) -> list[Row]:
-    """Give rows without a time the device, precision and commit of the others.
+    """Give rows without a time the device and commit of the others.
 
     Raises:
         UserError: nothing could be timed.
@@ -211,5 +220,5 @@ def with_origin(rows: Sequence[Row]) -> list[Row]:
     timed = [each for each in rows if "device" in each]
     if not timed:
         raise UserError("no sampler could be timed; the log has the reasons.")
-    origin = {key: timed[0][key] for key in ("device", "precision", "commit")}
+    origin = {key: timed[0][key] for key in ("device", "commit")}
     return [origin | each for each in rows]

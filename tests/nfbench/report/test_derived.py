@@ -52,6 +52,19 @@ def test_only_equal_batch_sizes_are_compared():
     assert not cells.records(KEY, "biflow", "ms_per_image_over_exact", batch_size=64)
 
 
+def test_each_precision_is_compared_with_itself_and_fp32_is_meant_where_none_is_named():
+    rounded = [*times("sequential", [3.0], precision="bf16"), *times("biflow", [0.5], precision="bf16")]
+    rounded += times("sequential+denoise", [5.0], precision="bf16")
+    cells = timed(*rounded)
+    assert cells.cell(KEY, "biflow", "ms_per_image", batch_size=1).value == 1.0
+    assert cells.cell(KEY, "biflow", "ms_per_image", batch_size=1, precision="bf16").value == 0.5
+    assert ratio(cells, "biflow") == (pytest.approx(0.1), "sequential+denoise")
+    found = cells.cell(KEY, "biflow", "ms_per_image_over_exact", batch_size=1, precision="bf16")
+    assert found.value == pytest.approx(0.1)
+    only = with_derived(frame(*times("biflow", [0.5], precision="bf16")), INVERSES)
+    assert only.cell(KEY, "biflow", "ms_per_image", batch_size=1).value == 0.5
+
+
 def test_only_inverses_of_one_flow_are_compared():
     samplers = (sampler("sequential", exact=True), sampler("larger", exact=True, flow="other"))
     rows = frame(*times("sequential", [1.0]), *times("larger", [9.0]))

@@ -19,6 +19,7 @@ from nfbench.errors import UserError
 from nfbench.measurements import write_rows
 from nfbench.runtime import Runtime
 from nfbench.train.checkpoint import read_meta
+from nfbench.train.muon import BatchedMuon
 from nfbench.train.optimisers import build_optimisers, learning_rate_factor
 from nfbench.train.trainer import (
     CHECK_EVERY,
@@ -131,6 +132,25 @@ def test_the_optimisers_share_out_every_parameter_once(optimizer):
         assert [p.shape for p in optimisers[0].param_groups[0]["params"]] == [(40, 36), (36, 40)]
 
 
+def test_muon_in_batches_is_torch_s_and_takes_its_state():
+    shapes = [(96, 32), (32, 32), (128, 32), (32, 128)] * 3
+    ours, torchs = ([nn.Parameter(torch.ones(shape) / 10) for shape in shapes] for _ in range(2))
+    options = {"lr": 0.02, "momentum": 0.9, "weight_decay": 0.1}
+    batched, plain = BatchedMuon(ours, **options), torch.optim.Muon(torchs, **options)
+    rng = torch.Generator().manual_seed(0)
+    for step in range(4):
+        for one, other in zip(ours, torchs, strict=True):
+            one.grad = other.grad = torch.randn(one.shape, generator=rng)
+        ours[0].grad = torchs[0].grad = None if step == 1 else ours[0].grad
+        batched.step()
+        plain.step()
+    for one, other in zip(ours, torchs, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=2e-4)  # bfloat16 of updates of about 0.01
+        torch.testing.assert_close(batched.state[one], plain.state[other])
+    batched.load_state_dict(plain.state_dict())
+    plain.load_state_dict(batched.state_dict())
+
+
 def test_a_model_too_narrow_for_muon_and_too_large_a_batch_are_refused():
     with pytest.raises(UserError, match="no linear layer with both sides at least 32"):
         build_optimisers(nn.Linear(8, 8), CONFIG)
@@ -175,7 +195,7 @@ def test_the_result_is_the_moving_average():
         run.advance()
         new = weights.detach().clone()
         average = new if step == 0 else 0.9 * average + 0.1 * new
-    torch.testing.assert_close(run.average.module[1].weight, average)
+    torch.testing.assert_close(run.average[1].weight, average)
 
 
 def test_without_averaging_the_result_is_the_last_weights():

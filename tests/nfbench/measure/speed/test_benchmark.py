@@ -14,11 +14,11 @@ from nfbench.measure.speed import benchmark
 from nfbench.measure.speed.benchmark import REPLICATE, TIME, orders, read_cells, rows_of, timed_once
 from nfbench.measurements import read_rows, write_rows
 
-REQUEST = {"batch_sizes": [1, 4], "guidance": [0.0]}
+REQUEST = {"precisions": None, "batch_sizes": [1, 4], "guidance": [0.0]}
 CELL = {
     **{"batch_size": 4, "guidance": 0.0, "seconds": 2.0, "device": "d", "precision": "fp32", "commit": "c"},
     **{"other_cores": 0.0, "stolen_cores": 0.0, "stable": True, "waits_passively": False},
-    **{"clock_mhz": None, "peak_memory_bytes": 3 * 2**20},
+    **{"clock_mhz": None, "peak_memory_bytes": 3 * 2**20, "precision_error": None},
 }
 COSTS = {"flops_per_image": 100, "utilisation": 0.5, "joules_per_image": None}
 
@@ -60,6 +60,22 @@ def test_a_cell_becomes_a_row_for_each_quantity_and_a_missing_one_a_row_without_
     for row in measured:
         assert (row["sampler"], row["batch_size"], row["guidance"], row["repetition"]) == ("s", 4, 0.0, 2)
         assert (row["device"], row["precision"], row["commit"]) == ("d", "fp32", "c")
+
+
+def test_every_precision_has_its_rows_and_the_others_their_error():
+    request = REQUEST | {"precisions": ["fp32", "bf16"], "batch_sizes": [4]}
+    rows = rows_of(("s", TIME), 0, request, [CELL, CELL | {"precision": "bf16", "precision_error": 0.25}])
+    times = [(row["precision"], row["value"]) for row in rows if row["metric"] == "ms_per_image"]
+    assert times == [("fp32", 500.0), ("bf16", 500.0)]
+    errors = [(row["precision"], row["value"]) for row in rows if row["metric"] == "precision_error"]
+    assert errors == [("bf16", 0.25)]
+    missing = rows_of(("s", TIME), 0, request, [CELL])
+    assert [row["value"] for row in missing if row["precision"] == "bf16"] == [None]
+
+
+def test_a_row_with_a_precision_of_its_own_is_timed_in_that_alone():
+    assert benchmark.precisions_of({"options": {}}, None) is None
+    assert benchmark.precisions_of({"options": {"precision": "bf16"}}, None) == ["bf16"]
 
 
 def test_of_a_replicate_the_time_alone_is_kept():
@@ -186,7 +202,7 @@ def test_a_sampler_of_one_s_own_with_random_weights_gives_complete_rows(tmp_path
         return known[0]
 
     monkeypatch.setattr(benchmark, "run_process", run_once)
-    rows = benchmark.measure([own], speed, device="cpu", precision="auto", threads=1, report=[].append)
+    rows = benchmark.measure([own], speed, device="cpu", threads=1, report=[].append)
     write_rows(tmp_path / "speed.csv", rows)
     frame = read_rows(tmp_path / "speed.csv")
     assert len(known) == 2
