@@ -12,12 +12,14 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from nfbench.errors import UserError
 from nfbench.files import atomic_path
 from nfbench.measurements import read_rows, write_frame
 from nfbench.report.cells import read_measured
 from nfbench.report.claims import write_claims
-from nfbench.report.table_specs import read_specs
+from nfbench.report.table_specs import applies, read_specs
 from nfbench.report.tables import make
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +42,12 @@ def kind_of(devices: Sequence[str]) -> str:
     return kinds.pop()
 
 
+def devices(rows: pd.DataFrame) -> list[str]:
+    """Return what a run trained and was timed on; what its images are measured on changes no number much."""
+    own = rows[rows["metric"].isin(["train_seconds", "ms_per_image"])]
+    return list((own if len(own) else rows)["device"].unique())
+
+
 def keep(experiment: str, results: Path) -> Path:
     """Copy a run; return the folder.
 
@@ -51,13 +59,14 @@ def keep(experiment: str, results: Path) -> Path:
     dirty = [commit for commit in rows["commit"].unique() if not commit or commit.endswith("+dirty")]
     if dirty:
         raise UserError(f"{source} was made with uncommitted changes; commit them and run it again.")
-    folder = results / "reference" / f"{experiment}-{kind_of(rows['device'].unique())}"
+    folder = results / "reference" / f"{experiment}-{kind_of(devices(rows))}"
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     write_frame(folder / "measurements.csv", rows.assign(origin=f"reference {folder.name}"))
     shutil.copyfile(source / "experiment.yaml", folder / "experiment.yaml")
     rows, experiments = read_measured([folder / "measurements.csv"])
+    (about,) = experiments.values()
     for name, spec in read_specs(ROOT / "config/tables.yaml").items():
-        if (source / f"report/tables/{name}.csv").is_file():
+        if applies(spec, about):
             spec = spec.model_copy(update={"references": True})
             make(spec, rows, experiments, folder)
             (folder / f"{name}.tex").unlink()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 import subprocess
 from functools import cache
@@ -31,9 +32,12 @@ def _git(*arguments: str) -> str | None:
 def commit() -> str | None:
     """Return the commit of this source tree, with "+dirty" where tracked files differ.
 
-    Kept results do not count: a run that renews them does not make the next one dirty.
+    Kept results do not count: a run that renews them does not make the next one dirty. A copy that came
+    without its history is told its commit by the environment variable NFBENCH_COMMIT.
     """
     top = _git("rev-parse", "--show-toplevel")
+    if top is None and (given := os.environ.get("NFBENCH_COMMIT")):
+        return given
     if top is None or Path(top).resolve() != REPOSITORY:
         return None  # installed inside some other project's checkout
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")

@@ -3,6 +3,7 @@
 On tensors without values every read of a value and every copy between devices shows.
 """
 
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,51 @@ def test_a_sampler_s_call_waits_nowhere(name, scale):
     with HostWaits() as waits:
         sampler.sample(z, y, scale)
     assert waits.found == []
+
+
+@pytest.fixture
+def no_waits_on_a_gpu():
+    """Return a context in which torch raises an error where the host would wait."""
+
+    @contextmanager
+    def forbidden():
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    return forbidden
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("changes", [None, {}, {"guidance_max": 1.0}], ids=str)
+def test_on_a_gpu_a_step_waits_nowhere(data, no_waits_on_a_gpu, changes, precision):
+    gpu, config = torch.device("cuda"), TrainingConfig.model_validate(TRAINING)
+    flow, loss = TarFlow(SPEC).to(gpu), likelihood_loss(0.1)
+    model = flow
+    if changes is not None:
+        reverse = reverse_config(**changes)
+        model = ReverseModel(reverse_spec(reverse, SPEC)).to(gpu)
+        loss = reverse_loss(flow.eval().requires_grad_(False), reverse)
+    batches = ResidentBatches(data, config.batch_size, 0, gpu)
+    trainer = Trainer(model.train(), loss, batches, config, seed=0, runtime=Runtime(gpu, precision))
+    trainer.advance()
+    with no_waits_on_a_gpu():
+        assert trainer.advance().shape == ()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["sequential-static", "biflow"])
+def test_on_a_gpu_a_sampler_s_call_waits_nowhere(name, no_waits_on_a_gpu):
+    gpu, spec = torch.device("cuda"), reverse_spec(reverse_config(guidance_max=2.0), SPEC)
+    sampler = make_sampler(name, ReverseModel(spec) if name == "biflow" else TarFlow(SPEC)).to(gpu)
+    z, y = torch.randn(4, 16, 4, device=gpu), torch.arange(4, device=gpu)
+    sampler.sample(z, y, 1.5)
+    with no_waits_on_a_gpu():
+        sampler.sample(z, y, 1.5)
 
 
 def test_what_waits_is_noticed():

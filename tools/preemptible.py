@@ -6,7 +6,7 @@
     python tools/preemptible.py config/tiny.yaml --rehearse 5 --directory EMPTY
 
 Seed by seed, so that one seed's whole table comes first. At the end of the time, or at SIGTERM, trainings
-save their state, and the results are packed into at most 8 files of at most 15 MiB. Snakemake goes on from
+save their state, and the results are packed into at most 5 files of at most 15 MiB. Snakemake goes on from
 what is there: times of files mean nothing to it. Exit status: 0 all is made, 75 call again, 143 the same
 after SIGTERM, 1 something failed.
 """
@@ -40,7 +40,7 @@ from nfbench.train.trainer import Notice, sigterm_noticed
 
 RESUME = ".resume.pt"  # the state of a training that has not ended
 FINISHED, FAILED, UNFINISHED, TERMINATED = 0, 1, 75, 143
-MOST_FILES, MOST_BYTES, HEADER = 8, 15 * 2**20, 4096
+MOST_FILES, MOST_BYTES, HEADER = 5, 15 * 2**20, 4096  # the manifest and 60 MiB: fits where 64 come back
 # What comes back first where not all fits: numbers are small and everything else was made for them; a
 # training is lost with its state; sample sets are drawn again in minutes.
 WORTH = ((".csv", ".json", ".yaml", ".md", ".html"), (RESUME,), (".safetensors",), (".png", ".pdf"))

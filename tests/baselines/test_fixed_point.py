@@ -37,6 +37,17 @@ def assert_equal(actual, expected):
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("batch_wide", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("scale", [0.0, 1.5])
+def test_on_a_gpu_it_is_the_same(make_flow, z, y, name, batch_wide, scale):
+    gpu, options = torch.device("cuda"), {"batch_wide": batch_wide, "tolerance": 1e-6}
+    expected = make_sampler(name, make_flow(), **options).sample(z, y, scale)
+    out = make_sampler(name, make_flow(), **options).to(gpu).sample(z.to(gpu), y.to(gpu), scale)
+    torch.testing.assert_close(out.images.cpu(), expected.images, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("changes", [{}, {"clip": 0.3}, {"n_classes": None}, {"volume_preserving": True}])
 def test_run_to_the_end_it_is_exact(make_flow, z, y, guided, make, changes):
     flow = make_flow(**changes)

@@ -2,11 +2,13 @@
 
 import pandas as pd
 import pytest
+import yaml
 from pandas.testing import assert_frame_equal
 
 from nfbench.errors import UserError
-from nfbench.keep import ROOT, evaluate_claims, keep, kind_of
+from nfbench.keep import ROOT, devices, evaluate_claims, keep, kind_of
 from nfbench.measurements import THIS_RUN, read_rows, row, write_rows
+from tests.nfbench.report.rows import frame, quality, sampler, times
 
 
 @pytest.fixture
@@ -16,9 +18,11 @@ def results(tmp_path):
     keys = {"origin": THIS_RUN, "experiment": "small", "sampler": "biflow", "seed": 0}
     made = {"device": "AMD EPYC", "precision": "fp32", "commit": "0123456789ab"}
     write_rows(folder / "measurements.csv", [row("fd", 1.5, space="effnet", **keys)], made)
-    for name in ("experiment.yaml", "report/tables/table1.csv", "report/figures/training.png"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("experiment: small\n")
+    rows = [sampler("biflow", learned=True, quality=True, speed=True)]
+    about = {"experiment": "small", "editing": None, "samplers": rows}
+    (folder / "experiment.yaml").write_text(yaml.safe_dump(about))
+    (folder / "report/figures").mkdir(parents=True)
+    (folder / "report/figures/training.png").write_text("an image")
     return tmp_path / "results"
 
 
@@ -63,5 +67,8 @@ def test_a_run_with_uncommitted_changes_is_not_kept(results):
 def test_the_folder_is_called_after_the_device():
     assert kind_of(["NVIDIA H100 80GB HBM3"]) == "h100"
     assert kind_of(["Intel(R) Xeon(R) Processor"]) == "cpu"
+    rows = frame(*quality("biflow", [1.0]), *times("biflow", [1.0], device="NVIDIA H100 80GB HBM3"))
+    assert kind_of(devices(rows)) == "h100"  # its images may have been measured on a CPU
+    assert kind_of(devices(rows[rows["metric"] == "fd"])) == "cpu"
     with pytest.raises(UserError, match="of one device"):
         kind_of(["NVIDIA H100 80GB HBM3", "AMD EPYC"])

@@ -51,6 +51,20 @@ def test_every_sampler_of_ours_takes_a_precision_and_tf32_is_the_process_s():
     assert torch.get_float32_matmul_precision() == "highest"
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", NAMES)
+def test_on_a_gpu_every_precision_gives_its_own_images(name: str):
+    gpu, images = torch.device("cuda"), {}
+    for precision in ("fp32", "tf32", "bf16"):
+        use_arithmetic(precision)
+        sampler = build(request(name), gpu, precision)
+        images[precision] = sampler.sample(*inputs_of(sampler, 2, gpu), 0.0).images.cpu()
+    use_arithmetic("fp32")
+    assert images["fp32"].isfinite().all()
+    errors = [(images[precision] - images["fp32"]).abs().max().item() for precision in ("tf32", "bf16")]
+    assert all(0 < error < 1 for error in errors)
+
+
 def test_images_of_the_data_are_not_timed():
     with pytest.raises(UserError, match="'real' is images of the data"):
         request("real")

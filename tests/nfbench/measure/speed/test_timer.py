@@ -84,6 +84,14 @@ def test_the_peak_of_memory_is_what_a_tensor_took_and_is_forgotten_at_the_start(
     assert watched.peak() < 100 * 2**20
 
 
+@pytest.mark.gpu
+def test_on_a_gpu_the_peak_is_what_a_tensor_took():
+    memory = timer.PeakMemory("cuda")
+    memory.start()
+    torch.ones(2**22, device="cuda")
+    assert memory.peak() == 2**24
+
+
 def test_a_container_s_limit_counts_where_it_is_below_what_the_system_has(tmp_path, monkeypatch):
     limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
     limit.write_text("1000\n")

@@ -1,0 +1,139 @@
+#!/usr/bin/env python
+"""Time the samplers at the paper's sizes, the most telling first, for as long as there is time.
+
+    python tools/gpu/speed.py config/paper-speed.yaml FOLDER --seconds 280
+
+Each line of the plan is one process of the speed benchmark. After each, all rows so far lie in
+FOLDER/results/EXPERIMENT/, from where `python -m nfbench.keep EXPERIMENT FOLDER/results` keeps them.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from nfbench.errors import UserError
+from nfbench.experiment import load_experiment
+from nfbench.files import atomic_path
+from nfbench.measure.speed.benchmark import TIME, Row, rows_of, run_process, with_origin
+from nfbench.measurements import THIS_RUN, join_rows, write_frame, write_rows
+
+
+class Step(NamedTuple):
+    """What a process times; sizes and precisions that a device lacks are left out."""
+
+    sampler: str
+    precisions: tuple[str, ...]
+    batch_sizes: tuple[int, ...] = (1,)
+    guidance: tuple[float, ...] = (0.0,)
+
+
+FAST, FULL = ("bf16",), ("fp32", "tf32")
+PLAN = (
+    Step("biflow-B", FAST, (1, 256)),
+    Step("sequential-static-B", FAST),
+    Step("published-loop-B", FAST),
+    Step("sequential-static-B", FAST, (256,)),
+    Step("biflow-B-compiled", FAST, (1, 256)),
+    Step("sequential-static-B-compiled", FAST),
+    Step("biflow-B", FULL, (1, 256)),
+    Step("sequential-static-B", FULL),
+    Step("sequential-B", FAST),
+    Step("biflow-B", FAST, (1, 256), (1.5,)),
+    Step("sequential-static-B", FAST, (1, 256), (1.5,)),
+    Step("sequential-static-XL", FAST),
+    Step("biflow-XL", FAST, (1, 256)),
+    Step("sequential-static-B", FAST, (16, 64)),
+    Step("biflow-B", FAST, (16, 64)),
+    Step("published-loop-B", FULL),
+    Step("sequential-B", FULL),
+    Step("sequential-static-XL", FAST, (1,), (1.5,)),
+    Step("sequential-static-B", FULL, (256,)),
+    Step("sequential-XL", FAST),
+    Step("published-loop-B", FAST, (1, 16), (1.5,)),
+    Step("sequential-B", FAST, (1, 16), (1.5,)),
+)
+
+
+def request_for(experiment: Any, step: Step, device: str, seconds: float) -> dict[str, Any]:
+    """Return what tests/speed/test_samplers.py reads, for a sampler with random weights."""
+    row = next(row for row in experiment.samplers if row.name == step.sampler)
+    reverse = experiment.reverses[row.reverse].model_dump(mode="json") if row.reverse else None
+    return {
+        "row": row.model_dump(mode="json"),
+        **dict.fromkeys(("model", "flow", "plan", "tolerance", "data", "threads")),
+        "flow_config": experiment.flows[row.flow].model_dump(mode="json"),
+        "reverse_config": reverse,
+        **{key: list(getattr(step, key)) for key in ("precisions", "batch_sizes", "guidance")},
+        **{"device": device, "seconds": seconds, "min_calls": 3, "costs": True},
+    }
+
+
+def on_a_cpu(step: Step) -> Step | None:
+    """Return the part of a step that a rehearsal without a GPU takes: one small batch in fp32."""
+    wanted = step.precisions == FULL and step.batch_sizes[0] == 1
+    return step._replace(batch_sizes=(1,), precisions=("fp32",)) if wanted else None
+
+
+def bank(rows: list[Row], experiment: Any, folder: Path) -> None:
+    """Write all rows so far, and the experiment, where a run of Snakemake would have left them."""
+    results = folder / "results"
+    place, name = results / experiment.experiment, experiment.experiment
+    write_rows(place / "speed.csv", with_origin(rows))
+    joined = join_rows([place / "speed.csv"], results)
+    write_frame(place / "measurements.csv", joined.assign(origin=THIS_RUN, experiment=name))
+    with atomic_path(place / "experiment.yaml") as temporary:
+        temporary.write_text(yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False))
+
+
+def main() -> int:
+    """Time what the plan says until the time is up; returns the exit status, 1 where a process failed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", type=Path, help="an experiment with samplers of the names in the plan")
+    parser.add_argument("folder", type=Path, help="where results/ is written")
+    parser.add_argument("--seconds", type=float, default=280, help="no process starts later (default: 280)")
+    parser.add_argument("--cell", type=float, default=0.5, help="seconds of calls a cell (default: 0.5)")
+    parser.add_argument("--device", default="cuda", help="cuda or cpu (default: cuda)")
+    parser.add_argument("--first", type=int, default=len(PLAN), help="how many steps of the plan to take")
+    options = parser.parse_args()
+    started, status, rows = time.monotonic(), 0, []
+    try:
+        experiment = load_experiment(options.config)
+        known = {row.name for row in experiment.samplers}
+        plan = PLAN if options.device != "cpu" else tuple(filter(None, map(on_a_cpu, PLAN)))
+        for step in [step for step in plan if step.sampler in known][: options.first]:
+            if time.monotonic() - started > options.seconds:
+                print(f"no time left for {step}", flush=True)
+                continue
+            begun, request = time.monotonic(), request_for(experiment, step, options.device, options.cell)
+            try:
+                cells = run_process(request, lambda line: print(line, flush=True))
+            except UserError as error:
+                print(f"failed: {step}: {error}", flush=True)
+                status = 1
+                continue
+            made = rows_of((step.sampler, TIME), 0, request, cells)
+            rows += made
+            for row in made:
+                if row["metric"] in (TIME, "utilisation"):
+                    at = " ".join(str(row[key]) for key in ("precision", "batch_size", "guidance"))
+                    print(f"{step.sampler} {at} {row['metric']} {row['value']} {row.get('flag', '')}")
+            print(f"{step.sampler}: {time.monotonic() - begun:.1f} s in all", flush=True)
+            if cells:
+                bank(rows, experiment, options.folder)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
