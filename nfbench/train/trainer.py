@@ -136,6 +136,7 @@ class Trainer:
         loss: (model, uint8 images, labels, generator) to a scalar; all its randomness comes from the
             generator, which is seeded by (seed, step). Or two of them, one after the other.
         runtime: device, precision and whether to compile.
+        frozen: a network that the loss evaluates and does not train, to be compiled with the model.
         checkpoints: steps at which the EMA weights are kept.
         evaluate: measures of the averaged model on validation data, made every `evaluate_every` steps.
         resume: where the unfinished state is kept; removed by the caller once the result is written.
@@ -152,6 +153,7 @@ class Trainer:
         *,
         seed: int,
         runtime: Runtime,
+        frozen: nn.Module | None = None,
         checkpoints: Collection[int] = (),
         evaluate: Evaluate | None = None,
         resume: Path | None = None,
@@ -159,7 +161,7 @@ class Trainer:
         report: Callable[[str], None] = print,
     ):
         self.model, self.loss, self.batches, self.config = model, loss, batches, config
-        self.seed, self.runtime, self.device = seed, runtime, runtime.device
+        self.seed, self.runtime, self.device, self.frozen = seed, runtime, runtime.device, frozen
         self.checkpoints = frozenset(checkpoints)
         self.evaluate, self.resume, self.resume_key, self.report = evaluate, resume, resume_key, report
         self.optimisers = build_optimisers(model, config)
@@ -185,7 +187,8 @@ class Trainer:
             self.devices.append(name)
         self.model.train()
         if compiling_pays(self.runtime.compile, self.device, self.config.steps - self.step):
-            self.report(f"compiling {compile_repeated(self.model)} parts of the network")
+            networks = [network for network in (self.model, self.frozen) if network is not None]
+            self.report(f"compiling {sum(map(compile_repeated, networks))} parts of the networks")
         with sigterm_noticed(self.resume is not None) as notice:
             self._train(notice)
         return Trained(self.average, self.seconds, self.curve, self.devices, self.kept)
@@ -348,7 +351,7 @@ def training(
         output: the file that the block writes; the unfinished state lies beside it.
         fingerprint: what tells this training from another with the same output. Seed, precision and kind of
             device are always part of it; a training goes on after a move to another card of that kind.
-        options: of `Trainer`: checkpoints, evaluate and report.
+        options: of `Trainer`: frozen, checkpoints, evaluate and report.
     """
     resume = Path(output).with_suffix(".resume.pt")
     key = config_hash({"on": [runtime.precision, runtime.device.type], "seed": seed} | fingerprint)

@@ -56,13 +56,14 @@ def random_images(size: int) -> Dataset:
 
 
 class Case(NamedTuple):
-    """What is trained: how a fresh model is made, its losses, settings and images."""
+    """What is trained: how a fresh model is made, its losses, settings and images, and the frozen flow."""
 
     new: Callable[[], nn.Module]
     published_loss: Loss
     our_loss: Loss
     config: TrainingConfig
     data: Dataset
+    frozen: nn.Module | None = None
 
 
 def case_of(name: str, trained: str, device: torch.device) -> Case:
@@ -78,7 +79,9 @@ def case_of(name: str, trained: str, device: torch.device) -> Case:
     reverse = experiment.reverses[trained]
     recipe = RECIPES[reverse.objective]
     loss, model = recipe.loss(reverse, flow), recipe.make(reverse, flow, data, 0)
-    return Case(lambda: deepcopy(model), loss, loss, reverse.training, data)
+    ours = deepcopy(flow)
+    our_loss = recipe.loss(reverse, ours)
+    return Case(lambda: deepcopy(model), loss, our_loss, reverse.training, data, ours)
 
 
 def steps_of(case: Case, runtime: Runtime) -> dict[str, Callable[[], Any]]:
@@ -90,8 +93,8 @@ def steps_of(case: Case, runtime: Runtime) -> dict[str, Callable[[], Any]]:
         batches = ResidentBatches(case.data, config.batch_size, 0, runtime.device)
         model = case.new().train()
         trainer = Trainer(model, case.our_loss, batches, config, seed=0, runtime=runtime)
-        if runtime.device.type == "cuda":
-            compile_repeated(model)
+        for network in filter(None, (model, case.frozen) if runtime.device.type == "cuda" else ()):
+            compile_repeated(network)
         steps[optimizer] = trainer.advance
     return steps
 

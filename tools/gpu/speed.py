@@ -39,6 +39,7 @@ PLAN = (
     Step("biflow-B", FAST, (1, 256)),
     Step("sequential-static-B", FAST),
     Step("published-loop-B", FAST),
+    Step("sequential-static-B+denoise", FAST),
     Step("sequential-static-B", FAST, (256,)),
     Step("biflow-B-compiled", FAST, (1, 256)),
     Step("sequential-static-B-compiled", FAST),

@@ -36,6 +36,7 @@ with script(snakemake.log[0], snakemake.threads) as report:
             "classifier": sha256_file(classifier) if classifier else None,
             "code": params.fingerprint,
         },
+        frozen=flow,
         checkpoints=config.checkpoints,
         evaluate=recipe.validation_measure(flow, splits.validation),
         report=report,

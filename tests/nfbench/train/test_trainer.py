@@ -214,6 +214,17 @@ def test_a_loss_of_two_phases_changes_at_its_step():
     assert [b["loss"] / a["loss"] for a, b in zip(one[:7], two[:7], strict=True)] == [1.0] * 6 + [2.0]
 
 
+def test_a_long_training_on_a_gpu_compiles_the_frozen_network_too(monkeypatch):
+    compiled = []
+    monkeypatch.setattr("nfbench.train.trainer.compiling_pays", lambda *_: True)
+    monkeypatch.setattr("nfbench.train.trainer.compile_repeated", lambda part: compiled.append(part) or 1)
+    frozen, lines = toy_model(), []
+    run = trainer(changed(steps=1, evaluate_every=1), frozen=frozen, report=lines.append)
+    run.run()
+    assert compiled == [run.model, frozen]
+    assert "compiling 2 parts of the networks" in lines
+
+
 def test_divergence_stops_the_training_with_a_sentence():
     with pytest.raises(UserError, match="Training diverged before step 25"):
         trainer(loss=lambda *batch: toy_loss(*batch) * math.inf).run()
