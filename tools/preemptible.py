@@ -58,10 +58,16 @@ def worth(path: Path) -> int:
     return next((i for i, ends in enumerate(WORTH) if path.name.endswith(ends)), len(WORTH))
 
 
+def made(folder: Path) -> list[Path]:
+    """Return the files that runs have made in a folder; kept runs, which git has, are none of them."""
+    files = [path for path in (folder / "results").rglob("*") if path.is_file()]
+    kept = folder / "results/reference"
+    return [path for path in files if not path.name.startswith(".") and kept not in path.parents]
+
+
 def pack(folder: Path, pack_folder: Path, most_files: int = MOST_FILES, most_bytes: int = MOST_BYTES) -> None:
     """Pack the results into parts of one tar archive; the manifest comes last, so no pack is half of one."""
-    files = [path for path in (folder / "results").rglob("*") if path.is_file() and "logs" not in path.parts]
-    files = [path for path in files if not path.name.startswith(".")]
+    files = [path for path in made(folder) if "logs" not in path.parts]
     files.sort(key=lambda path: (worth(path), -path.stat().st_mtime))
     room, taken = (most_files - 1) * most_bytes - 2 * tarfile.RECORDSIZE, []
     for path in files:
@@ -95,7 +101,7 @@ def unpack(pack_folder: Path, folder: Path) -> None:
     manifest = pack_folder / "manifest.json"
     if not manifest.is_file():
         raise UserError(f"{pack_folder} has no manifest.json, so it is no pack; leave --unpack out at first.")
-    if any(path.is_file() for path in (folder / "results").rglob("*") if not path.name.startswith(".")):
+    if made(folder):
         raise UserError(f"{folder / 'results'} holds results already; leave --unpack out, or move them away.")
     content, data = json.loads(manifest.read_text()), b""
     for name, digest in content["parts"].items():

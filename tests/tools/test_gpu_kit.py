@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import time
@@ -72,12 +73,21 @@ def made(tmp_path):
 
 
 def test_no_part_stops_the_others_and_the_summary_says_how_each_ended(made):
-    assert not made.part("fails", 30, sys.executable, "-c", "print('3 passed'); raise SystemExit(3)")
     assert made.part("works", 30, sys.executable, "-c", "")
+    assert not made.part("unfinished", 30, sys.executable, "-c", "raise SystemExit(75)", cut=True)
+    assert not made.failed
+    assert not made.part("fails", 30, sys.executable, "-c", "print('3 passed'); raise SystemExit(3)")
+    assert made.failed
     made.end = time.monotonic()
     assert not made.part("late", 30, sys.executable, "-c", "")
-    summary = (made.out / "summary.md").read_text()
-    for line in ("- fails: exit status 3", "- works: ok", "- late: no time left", "3 passed"):
+    summary = (made.out / "smoke.md").read_text()
+    for line in (
+        "- fails: exit status 3",
+        "- works: ok",
+        "- late: no time left",
+        "- unfinished: unf",
+        "3 passed",
+    ):
         assert line in summary
 
 
@@ -87,6 +97,7 @@ def test_a_part_is_ended_with_its_children(made, tmp_path):
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     assert not made.part("endless", 3, sys.executable, "-c", parent)
     assert made.parts[0][1] == "time is up"
+    assert made.failed
     alive.unlink(missing_ok=True)
     time.sleep(0.3)
     assert not alive.exists()
@@ -94,21 +105,60 @@ def test_a_part_is_ended_with_its_children(made, tmp_path):
 
 def test_steps_fit_the_time_by_what_a_step_took(tmp_path):
     config = ROOT / "config/fashion.yaml"
-    before = yaml.safe_load(config.read_text())
-    guessed = yaml.safe_load(stage.fitted(config, 100, tmp_path))
-    assert guessed["seeds"] == [0]
-    assert guessed["flows"]["flow"]["training"]["steps"] == 3300  # 40 s of 12 ms
-    assert guessed["reverses"]["biflow"]["training"]["steps"] == 3700  # 60 s of 16 ms
-    assert guessed["samplers"] == before["samplers"]
+
+    def steps(seconds):
+        found = yaml.safe_load(stage.fitted(config, seconds, tmp_path))
+        models = found["flows"]["flow"], found["reverses"]["biflow"]
+        return tuple(model["training"]["steps"] for model in models)
+
+    assert steps(100) == (3300, 3700)  # 40 s of 12 ms, 60 s of 16 ms: guesses
     for model, rate in (("flow", 128_000), ("biflow", 64_000)):  # images a second of batches of 128
-        notes = {"images_per_second": {"muon": rate}}
-        content = {"benchmarks": [{"name": model, "extra_info": notes}]}
+        content = {"benchmarks": [{"name": model, "extra_info": {"images_per_second": {"muon": rate}}}]}
         (tmp_path / f"training-{model}.json").write_text(json.dumps(content))
-    timed = yaml.safe_load(stage.fitted(config, 1e6, tmp_path))
-    assert timed["flows"]["flow"]["training"]["steps"] == 20000  # never more than the file's own
-    timed = yaml.safe_load(stage.fitted(config, 10, tmp_path))  # taken for 30 s
-    assert timed["flows"]["flow"]["training"]["steps"] == 12000
-    assert timed["reverses"]["biflow"]["training"]["steps"] == 9000
+    assert steps(10) == (12000, 9000)  # taken for 30 s
+    assert steps(1e6) == (20000, 20000)  # never more than the file's own
+
+
+def test_the_shortened_experiment_is_whole_and_leaves_out_what_a_cpu_cannot_make(tmp_path):
+    path = tmp_path / "fashion-short.yaml"
+    path.write_text(stage.fitted(ROOT / "config/fashion.yaml", 100, tmp_path))
+    experiment = load_experiment(path)
+    assert list(experiment.reverses) == ["biflow"]
+    assert experiment.speed is None
+    assert experiment.seeds == [0]
+    assert {row.name for row in experiment.samplers} >= {"real", "sequential-static+denoise", "biflow"}
+
+
+def run(*arguments):
+    command = [sys.executable, str(ROOT / "tools/gpu/stage.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_a_call_that_cannot_work_is_refused_before_anything_runs(tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/mine.txt").write_text("mine")
+    for arguments, sentence in (
+        (["smoke", "--out", tmp_path / "full"], "is not empty; name another folder"),
+        (["train", "--out", tmp_path / "new", "--resume", tmp_path], "has no pack/manifest.json"),
+    ):
+        done = run(*arguments)
+        assert done.returncode == 1
+        assert sentence in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_checkout_that_has_changed_since_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(stage, "CARRIED", tmp_path)
+    monkeypatch.setattr(stage, "KEPT", tmp_path / "kept")
+    monkeypatch.setattr(stage.os, "environ", dict(os.environ))
+    assert stage.install() is None  # nothing was carried
+    carried = {"commit": "abc", "files": {"README.md": "0" * 64}}
+    (tmp_path / "commit.json").write_text(json.dumps(carried))
+    assert "README.md has changed since" in stage.install()
+    (tmp_path / "commit.json").write_text(json.dumps(carried | {"files": {}}))
+    assert "the wheels cannot be installed" in stage.install()  # there are none
+    assert stage.os.environ["NFBENCH_COMMIT"] == "abc"
 
 
 # speed
@@ -149,7 +199,8 @@ def test_rows_are_banked_after_every_process_and_a_failure_stops_nothing(tmp_pat
 
     monkeypatch.setattr(speed, "run_process", process)
     config = str(ROOT / "config/paper-speed-narrow.yaml")
-    monkeypatch.setattr(sys, "argv", ["speed.py", config, str(tmp_path), "--device=cpu"])
+    call = ["speed.py", config, str(tmp_path), "--device=cpu", f"--known={tmp_path / 'known.csv'}"]
+    monkeypatch.setattr(sys, "argv", call)
     assert speed.main() == 1
     assert "failed" in capsys.readouterr().out
     rows = read_rows(tmp_path / "results/paper-speed-narrow/measurements.csv")
@@ -162,6 +213,8 @@ def test_rows_are_banked_after_every_process_and_a_failure_stops_nothing(tmp_pat
         "sequential-B",
     ]
     assert all(request["precisions"] == ["fp32"] for request in asked)
+    assert speed.main() == 1  # goes on with what is not known
+    assert [request["row"]["name"] for request in asked[3:]] == ["sequential-static-B"]
     kept = yaml.safe_load((tmp_path / "results/paper-speed-narrow/experiment.yaml").read_text())
     assert kept["experiment"] == "paper-speed-narrow"
 

@@ -33,6 +33,19 @@ def folder(tmp_path):
     return tmp_path / "work"
 
 
+def test_kept_runs_are_neither_packed_nor_in_the_way(folder, tmp_path):
+    kept = folder / "results/reference/index.txt"
+    kept.parent.mkdir()
+    kept.write_text("fashion14-cpu")
+    tool.pack(folder, tmp_path / "pack")
+    again = tmp_path / "again/results/reference/index.txt"
+    again.parent.mkdir(parents=True)
+    again.write_text("mine")
+    tool.unpack(tmp_path / "pack", tmp_path / "again")
+    assert again.read_text() == "mine"
+    assert (tmp_path / "again/results/tiny/measure/speed.csv").is_file()
+
+
 def contents(folder):
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 

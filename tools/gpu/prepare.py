@@ -3,12 +3,13 @@
 
     python tools/gpu/prepare.py [--python 3.12] [--no-data] [--limit MIB]
 
-Wheels of the packages in wheels.txt, Fashion-MNIST's files, and the commit that results are to name. A second
-call fetches only what is missing. Exit status 1, with a sentence, where something cannot be fetched or all of
-it is larger than the limit.
+Wheels of the packages in wheels.txt, Fashion-MNIST's files, and the commit that results are to name. Call it
+after the last commit; a second call fetches only what is missing. Exit status 1, with a sentence, where
+changes are not committed, something cannot be fetched, or all of it is larger than the limit.
 """
 
 import argparse
+import json
 import re
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from nfbench.data.idx import find_fashion
 from nfbench.errors import UserError
+from nfbench.files import sha256_file
 from nfbench.provenance import commit
 
 WHEELS = Path(__file__).with_name("wheels.txt")
@@ -88,6 +90,8 @@ def main() -> int:
     options = parser.parse_args()
     folder, names = options.folder, WHEELS.read_text().split("\n")
     try:
+        if commit() is None or commit().endswith("+dirty"):
+            raise UserError("commit all changes first: what the GPU measures names the commit it is of.")
         wanted = pinned(
             [n for n in names if n and not n.startswith("#")], (ROOT / "requirements.lock").read_text()
         )
@@ -96,9 +100,11 @@ def main() -> int:
         data.mkdir(parents=True, exist_ok=True)
         for path in () if options.no_data else find_fashion().values():
             shutil.copy(path, data)
-        (folder / "commit").write_text(f"{commit()}\n")
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True).stdout
-        tree, carried = size_mib([ROOT / f for f in listed.split("\0")]), size_mib(list(folder.rglob("*")))
+        files = [name for name in listed.split("\0") if name]
+        code = {name: sha256_file(ROOT / name) for name in files if not name.startswith("results/")}
+        (folder / "commit.json").write_text(json.dumps({"commit": commit(), "files": code}))
+        tree, carried = size_mib([ROOT / name for name in files]), size_mib(list(folder.rglob("*")))
         print(f"{len(wanted)} wheels, commit {commit()}; checkout {tree:.1f} MiB, {folder} {carried:.1f} MiB")
         if tree + carried > options.limit:
             raise UserError(f"{tree + carried:.1f} MiB is over {options.limit:g}; use --no-data, or --limit.")

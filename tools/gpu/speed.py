@@ -1,15 +1,18 @@
 #!/usr/bin/env python
 """Time the samplers at the paper's sizes, the most telling first, for as long as there is time.
 
-    python tools/gpu/speed.py config/paper-speed.yaml FOLDER --seconds 280
+    python tools/gpu/speed.py config/paper-speed.yaml FOLDER --seconds 250
 
-Each line of the plan is one process of the speed benchmark. After each, all rows so far lie in
-FOLDER/results/EXPERIMENT/, from where `python -m nfbench.keep EXPERIMENT FOLDER/results` keeps them.
+Each line of the plan is one process of the speed benchmark: a single one, in this order, so that the rows
+have no intervals. After each, all rows so far lie in FOLDER/results/EXPERIMENT/. With --known a later call
+goes on where an earlier one on the same machine stopped.
 """
 
 import argparse
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +25,7 @@ from nfbench.errors import UserError
 from nfbench.experiment import load_experiment
 from nfbench.files import atomic_path
 from nfbench.measure.speed.benchmark import TIME, Row, rows_of, run_process, with_origin
-from nfbench.measurements import THIS_RUN, join_rows, write_frame, write_rows
+from nfbench.measurements import THIS_RUN, join_rows, read_rows, write_frame, write_rows
 
 
 class Step(NamedTuple):
@@ -82,6 +85,13 @@ def on_a_cpu(step: Step) -> Step | None:
     return step._replace(batch_sizes=(1,), precisions=("fp32",)) if wanted else None
 
 
+def is_known(step: Step, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether rows have been made of all that a step times."""
+    keys = ("sampler", "precision", "batch_size", "guidance")
+    found = {tuple(row[key] for key in keys) for row in rows if row["metric"] == TIME}
+    return set(product([step.sampler], step.precisions, step.batch_sizes, step.guidance)) <= found
+
+
 def bank(rows: list[Row], experiment: Any, folder: Path) -> None:
     """Write all rows so far, and the experiment, where a run of Snakemake would have left them."""
     results = folder / "results"
@@ -100,17 +110,24 @@ def main() -> int:
     )
     parser.add_argument("config", type=Path, help="an experiment with samplers of the names in the plan")
     parser.add_argument("folder", type=Path, help="where results/ is written")
-    parser.add_argument("--seconds", type=float, default=280, help="no process starts later (default: 280)")
+    parser.add_argument("--seconds", type=float, default=250, help="no process starts later (default: 250)")
     parser.add_argument("--cell", type=float, default=0.5, help="seconds of calls a cell (default: 0.5)")
     parser.add_argument("--device", default="cuda", help="cuda or cpu (default: cuda)")
     parser.add_argument("--first", type=int, default=len(PLAN), help="how many steps of the plan to take")
+    parser.add_argument("--known", type=Path, help="rows to go on from where the file exists; written anew")
     options = parser.parse_args()
     started, status, rows = time.monotonic(), 0, []
     try:
+        if options.known and options.known.is_file():
+            rows += read_rows(options.known).to_dict("records")
         experiment = load_experiment(options.config)
+        if rows:
+            bank(rows, experiment, options.folder)
         known = {row.name for row in experiment.samplers}
         plan = PLAN if options.device != "cpu" else tuple(filter(None, map(on_a_cpu, PLAN)))
         for step in [step for step in plan if step.sampler in known][: options.first]:
+            if is_known(step, rows):
+                continue
             if time.monotonic() - started > options.seconds:
                 print(f"no time left for {step}", flush=True)
                 continue
@@ -130,6 +147,8 @@ def main() -> int:
             print(f"{step.sampler}: {time.monotonic() - begun:.1f} s in all", flush=True)
             if cells:
                 bank(rows, experiment, options.folder)
+                if options.known:
+                    write_rows(options.known, with_origin(rows))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

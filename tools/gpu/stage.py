@@ -1,17 +1,20 @@
 #!/usr/bin/env python
 """Run one stage on a GPU machine that is at hand for minutes: parts with limits; none stops the others.
 
-    python tools/gpu/stage.py smoke --out OUT      the GPU's tests, launches and floors, training steps: 180 s
-    python tools/gpu/stage.py speed --out OUT      the paper's sizes, the most telling first: 280 s
-    python tools/gpu/stage.py train --out OUT      Fashion-MNIST at 28x28, samples, a pack to resume: 300 s
+    python tools/gpu/stage.py smoke --out OUT      the GPU's tests, launches and floors, training steps: 220 s
+    python tools/gpu/stage.py speed --out OUT      the paper's sizes, the most telling first: 250 s
+    python tools/gpu/stage.py train --out OUT      Fashion-MNIST at 28x28: a flow and a BiFlow reverse: 250 s
     python tools/gpu/stage.py rehearse --out OUT   all three on a CPU with tiny sizes: a minute
 
-Before, on a machine with a network: tools/gpu/prepare.py. What must come back is in OUT: at most 8 files, of
-which summary.md says what happened. Exit status: 0, or 1 where a part failed.
+Before, on a machine with a network: tools/gpu/prepare.py. All that must come back is in OUT, an empty folder
+for every stage: at most 8 files, of which STAGE.md says how each part ended. While the machine is held, what
+a stage has learned and begun is kept in its temporary folder: call `speed` or `train` again to go on. Exit
+status: 0, or 1 where a part failed or the machine lacks something, which is said before anything runs.
 """
 
 import argparse
 import csv
+import hashlib
 import json
 import os
 import re
@@ -23,71 +26,93 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).parent
 CARRIED = ROOT / ".gpu"
 KEPT = Path(tempfile.gettempdir()) / "nfbench_gpu"  # lasts as long as the machine is held
-SECONDS = {"smoke": 180, "speed": 280, "train": 300, "rehearse": 100}
+SECONDS = {"smoke": 220, "speed": 250, "train": 250, "rehearse": 100}
 GUESSED_MS = {"flow": 12.0, "biflow": 16.0}  # a training step, where the stage smoke has not timed it
 SHARE = {"flow": 0.4, "biflow": 0.6}  # of the time for training
-OVERHEAD = 90  # seconds of the stage train beside training: starts, evaluations, samples, packing
+OVERHEAD = 60  # seconds of the stage train beside training: starts, evaluations, packing
+CALL_AGAIN = 75  # exit status of tools/preemptible.py where the time was up
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
-TRAINING = "tests/speed/test_training.py"
+NEEDED = """
+import pandas, psutil, pydantic, pytest_benchmark, safetensors, scipy, snakemake, tabulate, torch, torchvision
+assert torch.cuda.is_available(), "torch finds no GPU"
+print(torch.cuda.get_device_name(), "torch", torch.__version__)
+"""
 
 
 class Stage:
-    """Runs parts one after the other until the time is up, and writes the log and the summary."""
+    """Runs parts one after the other until the time is up, and writes a log and a summary.
+
+    Attributes:
+        out: for what must come back.
+        work: for what later stages go on from.
+        end: when the time is up, by time.monotonic().
+        failed: whether a part ended as none should.
+    """
 
     def __init__(self, name: str, out: Path, work: Path, seconds: float):
         self.name, self.out, self.work, self.end = name, out, work, time.monotonic() + seconds
         self.parts: list[tuple[str, str, float]] = []
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "log.txt").write_text("")
+        self.failed = False
+        for folder in (out, work):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.log = out / f"{name}.log"
+        self.log.write_text("")
 
-    def part(self, title: str, seconds: float, *command: str | Path) -> bool:
-        """Run a command for at most some seconds; return whether it succeeded."""
-        begun, most = time.monotonic(), min(seconds, self.end - time.monotonic())
-        status = "no time left"
+    @property
+    def left(self) -> float:
+        """Seconds until the time is up."""
+        return self.end - time.monotonic()
+
+    def part(self, title: str, seconds: float, *command: str | Path, cut: bool = False) -> bool:
+        """Run a command for at most some seconds; return whether it succeeded.
+
+        Args:
+            cut: whether it is of use also where its time is up.
+        """
+        begun, most, status = time.monotonic(), min(seconds, self.left), None
         if most >= 3:
-            with (self.out / "log.txt").open("a") as log:
+            with self.log.open("a") as log:
                 log.write(f"\n==== {title}, at most {most:.0f} s: {' '.join(map(str, command))}\n")
                 log.flush()
                 status = ended(command, log, most)
-        self.parts.append((title, status, time.monotonic() - begun))
-        print(f"{self.name}: {title}: {status}, {self.parts[-1][2]:.0f} s", flush=True)
+        expected = (0, CALL_AGAIN, None) if cut else (0,)
+        words = {0: "ok", CALL_AGAIN: "unfinished", None: "time is up"}.get(status, f"exit status {status}")
+        self.failed |= most >= 3 and status not in expected
+        self.parts.append((title, words if most >= 3 else "no time left", time.monotonic() - begun))
+        print(f"{self.name}: {title}: {self.parts[-1][1]}, {self.parts[-1][2]:.0f} s", flush=True)
         self.summarise()
-        return status == "ok"
+        return status == 0
 
     def summarise(self) -> None:
         """Write what is known so far, so that a stage that is cut off has a summary."""
-        log = (self.out / "log.txt").read_text(errors="replace")
+        log = self.log.read_text(errors="replace")
         lines = [f"# {self.name}, commit {os.environ.get('NFBENCH_COMMIT', 'of the checkout')}", ""]
         lines += [f"- {title}: {status}, {seconds:.0f} s" for title, status, seconds in self.parts]
-        lines += [
-            "",
-            *re.findall(r"^(?:FAILED .*|ERROR .*|E   .*|.*\d+ passed.*|preemptible: .*)$", log, re.M)[-30:],
-        ]
-        for path in sorted(self.out.glob("floor*.md")):
+        telling = (
+            r"^(?:FAILED .*|ERROR .*|E   .*|.*\d+ (?:passed|skipped|failed).*|preemptible: .*|failed: .*)$"
+        )
+        lines += ["", *re.findall(telling, log, re.MULTILINE)[-30:]]
+        for path in sorted(self.out.glob("floor.md")):
             lines += ["", *path.read_text().splitlines()]
-        for path in sorted(self.out.glob("training*.json")):
-            for name, found in trainings(path).items():
-                lines.append(f"{path.stem} {name}: {json.dumps(found)}")
+        for path in sorted(self.out.glob("training-*.json")):
+            lines += ["", *(f"{name}: {json.dumps(found)}" for name, found in trainings(path).items())]
         for path in sorted(self.out.glob("results/*/measurements.csv")):
-            lines += [
-                "",
-                "| sampler | precision | batch | w | metric | value | flag |",
-                "|---|---|---|---|---|---|---|",
-            ]
-            lines += [f"| {' | '.join(row)} |" for row in timings(path)]
-        (self.out / "summary.md").write_text("\n".join(line[:300] for line in lines) + "\n")
+            columns = ("sampler", "precision", "batch_size", "guidance", "metric", "value", "flag")
+            lines += ["", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+            lines += [f"| {' | '.join(row[column] for column in columns)} |" for row in timings(path)]
+        (self.out / f"{self.name}.md").write_text("\n".join(line[:400] for line in lines) + "\n")
 
 
-def ended(command: tuple, log: object, seconds: float) -> str:
-    """Run a command to its end or for some seconds, children included; say how it ended."""
+def ended(command: tuple, log: object, seconds: float) -> int | None:
+    """Run a command to its end and return its exit status; None where it and its children were ended."""
     process = subprocess.Popen(
         list(map(str, command)), cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
     )
     try:
-        status = process.wait(seconds)
-        return "ok" if status == 0 else f"exit status {status}"
+        return process.wait(seconds)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGTERM)
         try:
@@ -95,117 +120,139 @@ def ended(command: tuple, log: object, seconds: float) -> str:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        return "time is up"
+        return None
 
 
 def trainings(path: Path) -> dict[str, dict]:
     """Read the notes of tests/speed/test_training.py, by cell."""
-    if not path.read_text().strip():
+    if not path.is_file() or not path.read_text().strip():
         return {}
     return {each["name"]: each["extra_info"] for each in json.loads(path.read_text())["benchmarks"]}
 
 
-def timings(path: Path) -> list[tuple[str, ...]]:
-    """Return the times and utilisations of measurement rows, as texts."""
+def timings(path: Path) -> list[dict[str, str]]:
+    """Return the measurement rows of times and utilisations."""
     with path.open() as file:
-        rows = [row for row in csv.DictReader(file) if row["metric"] in ("ms_per_image", "utilisation")]
-    columns = ("sampler", "precision", "batch_size", "guidance", "metric", "value", "flag")
-    return [tuple(row[column] for column in columns) for row in rows]
+        return [row for row in csv.DictReader(file) if row["metric"] in ("ms_per_image", "utilisation")]
 
 
-def install() -> None:
-    """Put the carried wheels where Python finds them, and tell what came along: the data and the commit."""
-    site = KEPT / "site"
-    if (CARRIED / "wheels").is_dir() and not (site / "done").is_file():
-        wheels = sorted(map(str, (CARRIED / "wheels").glob("*.whl")))
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile"]
-        subprocess.run([*pip, "--upgrade", "--target", str(site), *wheels], check=True)
-        (site / "done").touch()
-    paths = [str(site), str(ROOT), os.environ.get("PYTHONPATH", "")]
+def install() -> str | None:
+    """Use what was carried: wheels, data and commit; return what is wrong with it, or None."""
+    paths = [str(KEPT / "site"), str(ROOT), os.environ.get("PYTHONPATH", "")]
     os.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1"}
-    if (CARRIED / "cache").is_dir():
-        os.environ["XDG_CACHE_HOME"] = str(CARRIED / "cache")
-    if (CARRIED / "commit").is_file():
-        os.environ["NFBENCH_COMMIT"] = (CARRIED / "commit").read_text().strip()
+    if not (CARRIED / "commit.json").is_file():
+        return None  # a machine that lacks nothing
+    carried = json.loads((CARRIED / "commit.json").read_text())
+    for name, digest in carried["files"].items():
+        path = ROOT / name
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            return f"{name} has changed since tools/gpu/prepare.py was called; commit it and call that again."
+    os.environ |= {"NFBENCH_COMMIT": carried["commit"], "XDG_CACHE_HOME": str(CARRIED / "cache")}
+    wheels, done = sorted(map(str, (CARRIED / "wheels").glob("*.whl"))), KEPT / "site/installed.json"
+    if done.is_file() and json.loads(done.read_text()) == wheels:
+        return None
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-index",
+        "--no-deps",
+        "--no-compile",
+        "--upgrade",
+    ]
+    tried = subprocess.run([*pip, "--target", str(KEPT / "site"), *wheels], capture_output=True, text=True)
+    if tried.returncode:
+        return f"the wheels cannot be installed: {tried.stderr.strip()[-500:]}"
+    done.write_text(json.dumps(wheels))
+    return None
 
 
 def smoke(stage: Stage) -> None:
-    """Run what only a GPU shows, then time training steps."""
-    here = Path(__file__).parent
-    stage.part("tests", 90, *PYTEST, "-m", "gpu", "tests")
+    """Run what only a GPU shows, then time training steps; what compiles comes last."""
+    stage.part("tests", 60, *PYTEST, "-m", "gpu", "-k", "not compile", "tests")
     stage.part(
-        "floor", 60, sys.executable, here / "floor.py", "config/paper-speed.yaml", stage.out / "floor.md"
+        "floor",
+        60,
+        sys.executable,
+        HERE / "floor.py",
+        "config/paper-speed.yaml",
+        stage.out / "floor.md",
+        cut=True,
     )
     for model, chosen in (("flow", "not biflow"), ("biflow", "biflow")):
         found = stage.out / f"training-{model}.json"
-        timed = (
-            "--benchmark-only",
-            "--seconds=2",
-            f"--benchmark-json={found}",
-            "-k",
-            f"not fashion14 and {chosen}",
-        )
-        if stage.part(f"training step, {model}", 90, *PYTEST, TRAINING, *timed):
+        timed = ["--benchmark-only", "--seconds=2", f"--benchmark-json={found}"]
+        timed += ["tests/speed/test_training.py", "-k", f"not fashion14 and {chosen}"]
+        if stage.part(f"training step, {model}", 80, *PYTEST, *timed):
             (stage.work / found.name).write_text(found.read_text())
+    stage.part("compiled tests", 60, *PYTEST, "-m", "gpu", "-k", "compile", "tests")
 
 
 def speed(stage: Stage, config: str = "config/paper-speed.yaml", *options: str) -> None:
-    """Time the samplers."""
-    left = stage.end - time.monotonic()
-    driver = Path(__file__).with_name("speed.py")
-    stage.part(
-        "speed", left, sys.executable, driver, config, stage.out, f"--seconds={left - 20:.0f}", *options
-    )
+    """Time the samplers; a second call on the same machine goes on where the first one stopped."""
+    known = stage.work / "speed.csv"
+    timed = [config, stage.out, f"--seconds={stage.left - 15:.0f}", f"--known={known}", *options]
+    stage.part("speed", stage.left, sys.executable, HERE / "speed.py", *timed, cut=True)
 
 
-def train(stage: Stage, config: str = "config/fashion.yaml", targets: tuple[str, ...] | None = None) -> None:
-    """Train, draw samples, and pack; go on from a carried pack where there is one."""
-    run, left = stage.work / "run", stage.end - time.monotonic()
-    name, carried = Path(config).name, CARRIED / "pack"
-    chosen, resumed = stage.out / name, (carried / name).is_file()
-    chosen.write_text(
-        (carried / name).read_text() if resumed else fitted(ROOT / config, left - OVERHEAD, stage.work)
-    )
-    results = f"results/{chosen.stem}"
-    if targets is None:
-        samplers = ("biflow", "sequential-static+denoise", "sequential-static")
-        targets = tuple(f"{results}/samples/{sampler}/seed0.npz" for sampler in samplers)
-    command = [sys.executable, ROOT / "tools/preemptible.py", chosen, "--directory", run]
-    command += ["--minutes", f"{(left - 10) / 60:.2f}", "--reserve", "20", "--pack", stage.out / "pack"]
-    if resumed and not run.exists():
-        command += ["--unpack", carried / "pack"]
-    stage.part("train", left, *command, "--targets", *targets)
+def train(stage: Stage, config: str = "config/fashion.yaml", pack: Path | None = None) -> None:
+    """Train a flow and BiFlow's reverse with as many steps as fit, and pack; go on from a pack that is given.
+
+    The experiment is called after its file, NAME-short, since its steps are others than NAME's.
+    """
+    run, short = stage.work / "run", stage.work / f"{Path(config).stem}-short.yaml"
+    unpack = []
+    if pack is not None and not run.exists():
+        short.write_text((pack / short.name).read_text())
+        unpack = ["--unpack", pack / "pack"]
+    if not short.is_file():
+        short.write_text(fitted(ROOT / config, stage.left - OVERHEAD, stage.work))
+    (stage.out / short.name).write_text(short.read_text())
+    command = [sys.executable, ROOT / "tools/preemptible.py", short, "--directory", run, *unpack]
+    command += ["--minutes", f"{(stage.left - 5) / 60:.2f}", "--reserve", "20", "--pack", stage.out / "pack"]
+    target = f"results/{short.stem}/reverses/biflow/seed0.safetensors"
+    stage.part("train", stage.left, *command, "--targets", target, cut=True)
 
 
 def fitted(config: Path, seconds: float, work: Path) -> str:
-    """Return an experiment file with the steps that fit a flow and a reverse of one seed into the time."""
+    """Return an experiment of a flow, a reverse and one seed, with the steps that fit into the time.
+
+    The other reverses and the timings are left out, so that the rest, sample sets and their quality, can be
+    made in minutes on a CPU.
+    """
     import yaml
 
     values, ms = yaml.safe_load(config.read_text()), dict(GUESSED_MS)
+    flow, reverse = next(iter(values["flows"].values())), values["reverses"]["biflow"]
     for model in ms:
-        path = work / f"training-{model}.json"
-        for found in trainings(path).values() if path.is_file() else ():
-            sizes = {name: entry["training"]["batch_size"] for name, entry in values["flows"].items()}
-            ms[model] = 1e3 * next(iter(sizes.values())) / found["images_per_second"]["muon"]
-    entries = {"flow": values["flows"].values(), "biflow": values["reverses"].values()}
-    for model, each in entries.items():
+        for found in trainings(work / f"training-{model}.json").values():
+            ms[model] = 1e3 * flow["training"]["batch_size"] / found["images_per_second"]["muon"]
+    for model, training in (("flow", flow["training"]), ("biflow", reverse["training"])):
         steps = int(max(30.0, seconds) * SHARE[model] / (ms[model] / 1e3))
-        for training in (entry["training"] for entry in each if "training" in entry):
-            training["steps"] = min(training["steps"], max(200, steps // 100 * 100))
-            training["evaluate_every"] = max(100, training["steps"] // 10)
-            training["warmup_steps"] = min(500, training["steps"] // 10)
-    values["seeds"] = [0]
+        training["steps"] = min(training["steps"], max(200, steps // 100 * 100))
+        training["evaluate_every"] = max(20, training["steps"] // 10)
+        training["warmup_steps"] = min(training["warmup_steps"], training["steps"] // 10)
+    samplers = [
+        "real",
+        "real+noise",
+        "class-means",
+        "sequential-static",
+        "sequential-static+denoise",
+        "biflow",
+    ]
+    values |= {"seeds": [0], "reverses": {"biflow": reverse}, "samplers": samplers, "speed": None}
     return yaml.safe_dump(values, sort_keys=False)
 
 
 def rehearse(stage: Stage) -> None:
     """Run the parts of every stage on the CPU with tiny sizes."""
-    narrow, here = "config/paper-speed-narrow.yaml", Path(__file__).parent
+    narrow, floor = "config/paper-speed-narrow.yaml", stage.out / "floor.md"
     stage.part("tests", 30, *PYTEST, "tests/baselines/test_static.py", "-k", "graph and clip")
-    stage.part("floor", 30, sys.executable, here / "floor.py", narrow, stage.out / "floor.md", "--device=cpu")
+    stage.part("floor", 30, sys.executable, HERE / "floor.py", narrow, floor, "--device=cpu")
     speed(stage, narrow, "--device=cpu", "--cell=0.1", "--first=2")
-    targets = ("results/tiny/samples/biflow/seed0.npz",)
-    train(stage, "config/tiny.yaml", targets)
+    train(stage, "config/tiny.yaml")
 
 
 def main() -> int:
@@ -214,20 +261,28 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("stage", choices=sorted(SECONDS))
-    parser.add_argument("--out", type=Path, required=True, help="folder for what must come back")
-    parser.add_argument("--seconds", type=float, help="for the whole stage (defaults above; rehearse: 100)")
+    parser.add_argument("--out", type=Path, required=True, help="an empty folder for what must come back")
+    parser.add_argument("--seconds", type=float, help="for the whole stage (default: as above)")
+    parser.add_argument("--resume", type=Path, help="OUT of an earlier stage train, to go on from")
     options = parser.parse_args()
-    run = {"smoke": smoke, "speed": speed, "train": train, "rehearse": rehearse}[options.stage]
-    seconds = options.seconds or SECONDS[options.stage]
+    out, name = options.out.resolve(), options.stage
+    wrong = (
+        f"{out} is not empty; name another folder for --out." if out.is_dir() and any(out.iterdir()) else None
+    )
+    if options.resume and not (options.resume / "pack/manifest.json").is_file():
+        wrong = f"{options.resume} has no pack/manifest.json; --resume takes what a stage train brought back."
+    wrong = wrong or (install() if name != "rehearse" else None)
+    if wrong:
+        print(f"error: {wrong}", file=sys.stderr)
+        return 1
     with tempfile.TemporaryDirectory() as rehearsed:
-        work = Path(rehearsed) if options.stage == "rehearse" else KEPT
-        work.mkdir(exist_ok=True)
-        if options.stage != "rehearse":
-            install()
-        stage = Stage(options.stage, options.out.resolve(), work, seconds)
-        run(stage)
-    print((stage.out / "summary.md").read_text())
-    return int(any(status not in ("ok", "no time left", "time is up") for _, status, _ in stage.parts))
+        work = Path(rehearsed) if name == "rehearse" else KEPT
+        stage = Stage(name, out, work, options.seconds or SECONDS[name])
+        if name == "rehearse" or stage.part("check", 60, sys.executable, "-c", NEEDED):
+            pack = {"pack": options.resume.resolve()} if options.resume else {}
+            {"smoke": smoke, "speed": speed, "train": train, "rehearse": rehearse}[name](stage, **pack)
+        print((out / f"{name}.md").read_text())
+    return int(stage.failed)
 
 
 if __name__ == "__main__":
