@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +33,21 @@ def network_for_sampling(model: ReverseModel, precision: str, compile: bool) -> 
             if compile:
                 layer.compile(dynamic=False)
     return network
+
+
+def tokens(
+    network: ReverseModel,
+    evaluations: int,
+    precision: str,
+    z: Tensor,
+    y: Tensor | None = None,
+    w: Tensor | None = None,
+) -> Tensor:
+    """Evaluate a network for sampling on z, y and w; return the images' tokens, (B, T, D)."""
+    with autocast(z.device, precision):
+        if w is not None and evaluations == 2:
+            return reverse_in_two_evaluations(network, z, y, w)
+        return network(z, y, w)
 
 
 class OneStep:
@@ -66,6 +82,7 @@ class OneStep:
         self.model = load_reverse(model) if isinstance(model, str | Path) else model
         self.name = name
         self._network = network_for_sampling(self.model, precision, compile)
+        self._tokens = partial(tokens, self._network, evaluations, precision)
         self._graphs: dict[tuple, tuple[CudaGraph, float]] = {}
 
     @property
@@ -111,18 +128,12 @@ class OneStep:
         self._check(y, guidance)
         w = torch.where(y < 0, 0.0, guidance).to(z) if guidance else None
         given = [tensor for tensor in (z, y, w) if tensor is not None]
-        tokens, nfe = (self._replayed if z.is_cuda and self.graph else self._evaluated)(given)
-        return Sampled(self.model.to_images(tokens), nfe=nfe)
+        found, nfe = (self._replayed if z.is_cuda and self.graph else self._evaluated)(given)
+        return Sampled(self.model.to_images(found), nfe=nfe)
 
     def _evaluated(self, given: list[Tensor]) -> tuple[Tensor, float]:
         """Evaluate the network on z, y and w (the last may be missing); return tokens and NFE."""
         return self._counted(lambda: self._tokens(*given), len(given[0]))
-
-    def _tokens(self, z: Tensor, y: Tensor | None = None, w: Tensor | None = None) -> Tensor:
-        with autocast(z.device, self.precision):
-            if w is not None and self.evaluations == 2:
-                return reverse_in_two_evaluations(self._network, z, y, w)
-            return self._network(z, y, w)
 
     def _replayed(self, given: list[Tensor]) -> tuple[Tensor, float]:
         """Do the same with a CUDA graph, captured and counted at the first call with a batch size."""

@@ -137,7 +137,7 @@ METRICS = {
     "utilisation": Metric("FLOPs a second, as a share of a large matrix product's", better="higher"),
     "joules_per_image": Metric("energy an image", "J", "lower"),
     "other_cores": Metric("cores that other processes used meanwhile"),
-    "clock_mhz": Metric("clock before the timing", "MHz"),
+    "clock_mhz": Metric("clock right after the timing", "MHz"),
     # editing
     "kept_mse": Metric("error on known pixels, mean over images", "[-1, 1]^2", "lower"),
     "kept_mse_median": Metric("error on known pixels, median over images", "[-1, 1]^2", "lower"),

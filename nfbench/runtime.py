@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,7 +16,6 @@ COMPILE_WORDS = ("auto", "never")
 # which fused kernels save a part: below this many steps less is saved than spent.
 TRAINING_STEPS_THAT_PAY = 5000
 MOST_SHAPES = 64  # batch sizes and precisions that a function is compiled for; torch stops at 8
-WARM_UPS = 3  # libraries set themselves up on first use, which a capture forbids
 
 
 @dataclass(frozen=True)
@@ -198,25 +198,33 @@ def compile_repeated(model: nn.Module, backend: str = "inductor") -> int:
     return len(alike)
 
 
+@cache
+def _capture_stream() -> torch.cuda.Stream:
+    """Return the stream of all captures: for each one cuBLAS would take a workspace, and keep it."""
+    return torch.cuda.Stream()
+
+
 class CudaGraph:
     """`fn` of tensors on a GPU, for inputs of the given shapes.
 
     Args:
         fn: takes the inputs, returns a tensor; it may not wait for the GPU, and what it does beside its
-            kernels is done now and never again. The weights that it reads must stay where they are.
+            kernels is done now and never again. It must hold all else that its kernels read, and what it
+            holds must stay where it is.
         inputs: an example; what they hold does not matter to the result.
     """
 
     def __init__(self, fn: Callable[..., Tensor], inputs: Sequence[Tensor]):
-        self._inputs = [given.clone() for given in inputs]
-        stream = torch.cuda.Stream()
+        self._fn = fn  # keeps alive what the graph reads
+        with torch.inference_mode(False):  # or they could not be written outside of it
+            self._inputs = [given.clone() for given in inputs]
+        stream = _capture_stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            for _ in range(WARM_UPS):
-                fn(*self._inputs)
+            fn(*self._inputs)  # libraries set themselves up on first use, which a capture forbids
         torch.cuda.current_stream().wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        with torch.cuda.graph(self._graph, stream=stream):
             self._output = fn(*self._inputs)
 
     def __call__(self, *inputs: Tensor) -> Tensor:

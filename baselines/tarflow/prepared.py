@@ -6,6 +6,7 @@ guidance are one batch.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -44,7 +45,7 @@ class PreparedLayer:
         self.up, self.up_bias, self.down, self.down_bias = weights[4:]
         self.shape = self.proj_bias.shape
         self.scale = (len(self.proj) // attention.heads) ** -0.5
-        self._single = self._several = (self._project, self._finish)
+        self._compiled: tuple[Callable[..., None], ...] = ()
 
     def norm(self, h: Tensor) -> Tensor:
         normed = F.layer_norm(h, self.shape, eps=self.eps)
@@ -60,7 +61,7 @@ class PreparedLayer:
 
     def compile(self, backend: str = "inductor") -> None:
         """Compile what a single token passes before and after attention, whose number of keys changes."""
-        self._single = compiled(self._project, backend), compiled(self._finish, backend)
+        self._compiled = compiled(self._project, backend), compiled(self._finish, backend)
 
     def add_to(self, h: Tensor, step: Span, index: int, inverse_temperature: float) -> None:
         """Add the layer's output to h, (P B n, C), and its keys and values to the cache.
@@ -70,7 +71,7 @@ class PreparedLayer:
             inverse_temperature: factor on the queries of the second, unconditional pass.
         """
         buffers = step.buffers
-        project, finish = self._single if step.is_single else self._several
+        project, finish = (step.is_single and self._compiled) or (self._project, self._finish)
         project(h, buffers.qkv)
         step.store(index)
         if inverse_temperature != 1:

@@ -180,6 +180,18 @@ def test_on_a_gpu_the_captured_graph_solves_the_same_tokens(make_flow, z, y, sca
         assert (out.nfe, out.token_steps) == (expected.nfe, expected.token_steps)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_on_a_gpu_a_compiled_step_solves_the_same_tokens(make_flow, z, y, precision):
+    flow, gpu, z = make_flow().float(), torch.device("cuda"), z.float()
+    expected = make_sampler("sequential", copy.deepcopy(flow)).sample(z, y, 1.5)
+    sampler = make_sampler("sequential-static", flow, compile=True, precision=precision).to(gpu)
+    for noise, labels in [(z, y), (-z, y.flip(0)), (z, y)]:
+        out = sampler.sample(noise.to(gpu), labels.to(gpu), 1.5)
+    error = (out.images.cpu() - expected.images).abs().max()
+    assert error < (1e-4 if precision == "fp32" else 0.2)
+
+
 @pytest.mark.parametrize("index", [0, 1, 2])
 @pytest.mark.parametrize("one_by_one", [True, False])
 @torch.inference_mode()

@@ -1,12 +1,19 @@
 """Where and how networks run: device, precision, and what is compiled and computes the same."""
 
+import gc
+import weakref
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
+from nfbench import runtime
 from nfbench.errors import UserError
 from nfbench.runtime import (
     TRAINING_STEPS_THAT_PAY,
+    CudaGraph,
     Runtime,
     autocast,
     compile_repeated,
@@ -31,6 +38,30 @@ def test_an_absent_gpu_is_refused_and_auto_does_without():
     with pytest.raises(UserError, match="device is 'cuda' but torch finds no GPU; set device to 'auto'"):
         Runtime.resolve("cuda", "auto")
     assert Runtime.resolve("auto", "auto").device == CPU
+
+
+def test_a_graph_keeps_alive_what_it_reads(monkeypatch):
+    """Its function alone may hold it, and kernels that are replayed read the memory, not the tensor."""
+    nothing = SimpleNamespace(wait_stream=lambda stream: None, replay=lambda: None)
+    for name in ("Stream", "current_stream", "CUDAGraph"):
+        monkeypatch.setattr(torch.cuda, name, lambda: nothing)
+    for name in ("stream", "graph"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_, **__: nullcontext())
+    monkeypatch.setattr(runtime, "_capture_stream", lambda: nothing)
+
+    class Weights:
+        value = 2.0
+
+    weights = Weights()
+    kept = weakref.ref(weights)
+    graph = CudaGraph(lambda x, weights=weights: x * weights.value, [torch.ones(2)])
+    del weights
+    gc.collect()
+    assert kept() is not None
+    assert graph(torch.ones(2)).tolist() == [2.0, 2.0]
+    del graph
+    gc.collect()
+    assert kept() is None
 
 
 def test_samplers_are_timed_in_what_the_device_has_fp32_first():

@@ -7,6 +7,7 @@ The second is a process of `nfbench.measure.speed.benchmark`. What cannot be mea
 reason. With random weights, the time of iterative samplers means nothing.
 """
 
+import gc
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -89,7 +90,6 @@ class Subject:
         self.memory.start()
         self.sampler = build(request, self.device, precision)
         self.weights = self.memory.peak() or 0  # bytes; no larger batch takes more of them
-        self.clock_mhz = clock_mhz(self.device)
         self.seconds = request["seconds"]
         self.peaks: dict[float, tuple[int, int | None]] = {}  # largest batch, bytes beyond weights
         self.measured: list[tuple[dict[str, Any], Callable[[], None], float]] = []
@@ -98,6 +98,7 @@ class Subject:
         """Drop what earlier cells left, e.g. CUDA graphs, and forget their peak of memory."""
         self.sampler.to(self.device)
         if self.device.type == "cuda":
+            gc.collect()  # compiled functions hold the weights that they were compiled for
             torch.cuda.empty_cache()
         self.memory.start()
 
@@ -123,8 +124,9 @@ class Subject:
         flops_of = getattr(self.sampler, "flops_per_image", lambda guidance: None)
         most = None
         for notes, call, seconds in self.measured:
-            self.prepare()
-            call()
+            if len(self.measured) > 1:  # else its graph is still there
+                self.prepare()
+                call()
             flops, n = flops_of(notes["guidance"]), notes["batch_size"]
             if flops and most is None:
                 most = matmul_flops_per_second(self.device, self.precision, WARM_UP * self.seconds)
@@ -199,6 +201,7 @@ def test_sampler_speed(benchmark: Any, cell: tuple[dict[str, Any], str, int, flo
         warm = warm_up(call, device, min_seconds=seconds / 2, max_seconds=WARM_UP * seconds)
         rounds = n_calls(warm.seconds, seconds, request["min_calls"])
         benchmark.pedantic(timed(call, device), rounds=rounds, iterations=1)
+        clock = clock_mhz(device)
     peak, median = subject.memory.peak(), benchmark.stats.stats.median
     subject.peaks[guidance] = batch_size, None if peak is None else peak - subject.weights
 
@@ -216,7 +219,7 @@ def test_sampler_speed(benchmark: Any, cell: tuple[dict[str, Any], str, int, flo
         stolen_cores=load.stolen_cores,
         waits_passively=waits_passively(),
         stable=warm.stable or agree(warm.seconds, median),  # a slow call may outlast the warm-up
-        clock_mhz=subject.clock_mhz,
+        clock_mhz=clock,
         peak_memory_bytes=peak,
     )
     if request["costs"]:

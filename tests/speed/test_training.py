@@ -116,9 +116,13 @@ def interleaved(
 
 def test_training_steps(benchmark: Any, trained: tuple[str, str], pytestconfig: pytest.Config):
     chosen = settings(pytestconfig)
-    runtime = Runtime.resolve(chosen["device"], chosen["precision"])
+    precision = (chosen["precisions"] or ["auto"])[0]
+    runtime = Runtime.resolve(chosen["device"], precision)
     case = case_of(*trained, runtime.device)
     calls = {name: timed(step, runtime.device) for name, step in steps_of(case, runtime).items()}
+    for call in calls.values():  # what compiles is no part of the warm-up
+        call()
+        call()
     warm = [warm_up(call, runtime.device, max_seconds=5 * chosen["seconds"]) for call in calls.values()]
     one_round, seconds = interleaved(calls)
     rounds = n_calls(sum(each.seconds for each in warm), chosen["seconds"], chosen["min_calls"])
