@@ -13,7 +13,7 @@ from biflow.guidance import reverse_in_two_evaluations
 from biflow.model import ReverseModel, load_reverse
 from biflow.sizes import pass_flops
 from nfbench.errors import UserError
-from nfbench.runtime import CudaGraph, autocast, cast_linear_maps, checked_precision
+from nfbench.runtime import CudaGraphs, autocast, cast_linear_maps, checked_precision
 from nfbench.sample.sampler import Sampled
 
 
@@ -83,7 +83,7 @@ class OneStep:
         self.name = name
         self._network = network_for_sampling(self.model, precision, compile)
         self._tokens = partial(tokens, self._network, evaluations, precision)
-        self._graphs: dict[tuple, tuple[CudaGraph, float]] = {}
+        self._graphs, self._nfe = CudaGraphs(self.GRAPHS_KEPT), {}
 
     @property
     def output(self) -> Literal["clean", "noisy"]:
@@ -138,13 +138,9 @@ class OneStep:
     def _replayed(self, given: list[Tensor]) -> tuple[Tensor, float]:
         """Do the same with a CUDA graph, captured and counted at the first call with a batch size."""
         key = (len(given), given[0].shape, given[0].dtype)
-        if key not in self._graphs:
-            if len(self._graphs) >= self.GRAPHS_KEPT:
-                self._graphs.pop(next(iter(self._graphs)))
-            _, nfe = self._evaluated(given)
-            self._graphs[key] = CudaGraph(self._tokens, given), nfe
-        graph, nfe = self._graphs[key]
-        return graph(*given), nfe
+        if key not in self._nfe:
+            _, self._nfe[key] = self._evaluated(given)
+        return self._graphs.replay(key, self._tokens, given), self._nfe[key]
 
     def _check(self, y: Tensor | None, guidance: float) -> None:
         """Raise an error for scales that the model was not trained for, and for guidance without classes."""

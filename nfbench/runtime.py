@@ -1,6 +1,6 @@
 """Where and how networks run: device, precision, compilation, CUDA graphs."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -233,3 +233,27 @@ class CudaGraph:
             kept.copy_(given)
         self._graph.replay()
         return self._output.clone()
+
+
+class CudaGraphs:
+    """Functions replayed as CUDA graphs, one graph a key, of which the latest are kept.
+
+    Args:
+        most: graphs to keep; each holds what its kernels write.
+    """
+
+    def __init__(self, most: int):
+        self._most = most
+        self._graphs: dict[Hashable, CudaGraph] = {}
+
+    def replay(self, key: Hashable, fn: Callable[..., Tensor], inputs: Sequence[Tensor]) -> Tensor:
+        """Return fn(*inputs); the first call with a key captures `fn`, later ones take it as it was then."""
+        if key not in self._graphs:
+            if len(self._graphs) >= self._most:
+                self._graphs.pop(next(iter(self._graphs)))
+            self._graphs[key] = CudaGraph(fn, inputs)
+        return self._graphs[key](*inputs)
+
+    def clear(self) -> None:
+        """Drop all graphs, e.g. where weights have moved."""
+        self._graphs.clear()

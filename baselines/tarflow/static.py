@@ -14,7 +14,7 @@ from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.inverse import Inverted, PreparedInverse
 from baselines.tarflow.model import TarFlow
 from baselines.tarflow.prepared import Network
-from nfbench.runtime import CudaGraph
+from nfbench.runtime import CudaGraphs
 
 GRAPHS_KEPT = 64  # one a block, batch size and guidance; those of a batch size share their workspace
 
@@ -55,7 +55,7 @@ class SequentialStatic(PreparedInverse):
 
     def __init__(self, flow: TarFlow, compile: bool = False, **options: Any):
         self.compile = compile
-        self._graphs: dict[tuple, CudaGraph] = {}
+        self._graphs = CudaGraphs(GRAPHS_KEPT)
         super().__init__(flow, **options)
 
     def _prepare(self) -> None:
@@ -80,14 +80,10 @@ class SequentialStatic(PreparedInverse):
 
     def _replayed(self, index: int, net: Network, z: Tensor) -> Tensor:
         """Solve the tokens by a graph, captured at the first call with a batch size and guidance."""
-        key = (index, z.shape, net.conditions.shape, net.guidance)
-        if key not in self._graphs:
-            if len(self._graphs) >= GRAPHS_KEPT:
-                self._graphs.pop(next(iter(self._graphs)))
-            # What differs from call to call is an input; the count would count the capture.
-            self._graphs[key] = CudaGraph(
-                lambda z, conditions: solve_tokens(replace(net, conditions=conditions, count=Count()), z),
-                [z, net.conditions],
-            )
+
+        def solve(z: Tensor, conditions: Tensor) -> Tensor:  # the count would count the capture
+            return solve_tokens(replace(net, conditions=conditions, count=Count()), z)
+
         net.count.add(len(net.conditions) * len(z) * (z.shape[1] - 1), 1)
-        return self._graphs[key](z, net.conditions)
+        key = (index, z.shape, net.conditions.shape, net.guidance)
+        return self._graphs.replay(key, solve, [z, net.conditions])

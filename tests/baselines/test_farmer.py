@@ -1,5 +1,6 @@
 """FARMER's student: where it starts, what its blocks see, its errors, its sampler and its checkpoint."""
 
+import copy
 import dataclasses
 
 import pytest
@@ -127,6 +128,28 @@ def test_sampling_passes_every_block_once(student, flow, z, y):
     assert not any(block._forward_hooks for block in student.blocks)
     with pytest.raises(UserError, match="farmer was trained without guidance"):
         sampler.sample(z, y, guidance=1.0)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_graph_that_a_gpu_replays_gives_the_same_images(student, z, y, captured, monkeypatch, precision):
+    monkeypatch.setattr("nfbench.runtime.CudaGraph", captured)
+    sampler, z = make_sampler("farmer", student.float(), precision=precision), z.float()
+    for given in ([z, y], [-z, y.flip(0)], [z]):
+        with torch.no_grad():
+            tokens, count = sampler._replayed(given)
+            expected, expected_count = sampler._evaluated(given)
+        torch.testing.assert_close(tokens, expected, rtol=0, atol=1e-5)
+        assert count == expected_count
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_it_draws_the_same_images(student, z, y):
+    expected = make_sampler("farmer", copy.deepcopy(student)).sample(z, y)
+    sampler = make_sampler("farmer", student).to(torch.device("cuda"))
+    for noise in (-z, z):
+        out = sampler.sample(noise.cuda(), y.cuda())
+    torch.testing.assert_close(out.images.cpu(), expected.images, rtol=0, atol=1e-10)
+    assert (out.nfe, out.token_steps) == (expected.nfe, expected.token_steps)
 
 
 def test_the_denoised_form_takes_the_score_of_the_flow(student, flow, z, y):

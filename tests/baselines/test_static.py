@@ -92,7 +92,7 @@ def test_weights_are_read_when_the_sampler_is_made(flow, z, y):
 @pytest.fixture
 def graphs(captured, monkeypatch):
     """Let traces stand for CUDA graphs, and return a function that inverts block 1 by one of them."""
-    monkeypatch.setattr("baselines.tarflow.static.CudaGraph", captured)
+    monkeypatch.setattr("nfbench.runtime.CudaGraph", captured)
 
     def solve(sampler, z, y, guidance):
         count = Count()
@@ -131,7 +131,7 @@ def test_a_token_takes_a_dozen_kernels_a_layer(make_flow, z, y, graphs, precisio
         flow = make_flow(layers_per_block=layers).float()
         sampler = make_sampler("sequential-static", flow, precision=precision)
         graphs(sampler, z.float(), y, Guidance(1.5))
-        (graph,) = sampler._graphs.values()
+        (graph,) = sampler._graphs._graphs.values()
         kernels[layers] = sum(graph.kernels.values()) / (z.shape[1] - 1)
     a_layer = (kernels[3] - kernels[1]) / 2
     assert a_layer <= (12 if precision == "fp32" else 14)

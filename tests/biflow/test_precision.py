@@ -84,7 +84,7 @@ def test_a_misspelt_precision_is_refused(single):
 def test_the_graph_that_a_gpu_replays_gives_the_same_images(
     build_model, z, y, captured, monkeypatch, precision, changes, options
 ):
-    monkeypatch.setattr("biflow.sampler.CudaGraph", captured)
+    monkeypatch.setattr("nfbench.runtime.CudaGraph", captured)
     trained = {} if "projection" in changes else {"guidance_max": 2.0}
     sampler = OneStep(build_model(**trained, **changes).float(), precision=precision, **options)
     z, w = z.float(), torch.linspace(0.0, 2.0, len(y))

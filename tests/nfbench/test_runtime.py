@@ -13,7 +13,7 @@ from nfbench import runtime
 from nfbench.errors import UserError
 from nfbench.runtime import (
     TRAINING_STEPS_THAT_PAY,
-    CudaGraph,
+    CudaGraphs,
     Runtime,
     autocast,
     compile_repeated,
@@ -54,12 +54,15 @@ def test_a_graph_keeps_alive_what_it_reads(monkeypatch):
 
     weights = Weights()
     kept = weakref.ref(weights)
-    graph = CudaGraph(lambda x, weights=weights: x * weights.value, [torch.ones(2)])
+    graphs = CudaGraphs(2)
+    ones = torch.ones(2)
+    assert graphs.replay(1, lambda x, weights=weights: x * weights.value, [ones]).tolist() == [2.0, 2.0]
     del weights
     gc.collect()
     assert kept() is not None
-    assert graph(torch.ones(2)).tolist() == [2.0, 2.0]
-    del graph
+    graphs.replay(2, torch.neg, [ones])
+    assert graphs.replay(1, torch.neg, [ones]).tolist() == [2.0, 2.0]  # what was captured
+    graphs.replay(3, torch.neg, [ones])  # the oldest goes
     gc.collect()
     assert kept() is None
 

@@ -92,7 +92,7 @@ class Stage:
         lines = [f"# {self.name}, commit {os.environ.get('NFBENCH_COMMIT', 'of the checkout')}", ""]
         lines += [f"- {title}: {status}, {seconds:.0f} s" for title, status, seconds in self.parts]
         telling = (
-            r"^(?:FAILED .*|ERROR .*|E   .*|.*\d+ (?:passed|skipped|failed).*|preemptible: .*|failed: .*)$"
+            r"^(?:FAILED|ERROR|E  |\w*Error:|preemptible:|failed:).*$|^.*\d+ (?:passed|skipped|failed).*$"
         )
         lines += ["", *re.findall(telling, log, re.MULTILINE)[-30:]]
         for path in sorted(self.out.glob("floor.md")):
