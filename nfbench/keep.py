@@ -1,6 +1,7 @@
 """Keep a run where git sees it: results/reference/{experiment}-{device}/.
 
     python -m nfbench.keep EXPERIMENT [results]
+    python -m nfbench.keep                          make the tables and claims of all kept runs again
 
 Copies the measurements, the resolved experiment, the tables and the figures, and adds the folder to
 results/reference/index.txt, whose runs stand beside the reader's own in tables and claims. Then the
@@ -9,7 +10,7 @@ claims are evaluated on all kept runs again, into results/reference/claims/.
 
 import argparse
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +25,7 @@ from nfbench.report.tables import make
 
 ROOT = Path(__file__).resolve().parents[1]
 
+SPECS = ROOT / "config/tables.yaml"
 GPUS = ("h100", "h200", "a100")
 
 
@@ -63,13 +65,8 @@ def keep(experiment: str, results: Path) -> Path:
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     write_frame(folder / "measurements.csv", rows.assign(origin=f"reference {folder.name}"))
     shutil.copyfile(source / "experiment.yaml", folder / "experiment.yaml")
-    rows, experiments = read_measured([folder / "measurements.csv"])
-    (about,) = experiments.values()
-    for name, spec in read_specs(ROOT / "config/tables.yaml").items():
-        if applies(spec, about):
-            spec = spec.model_copy(update={"references": True})
-            make(spec, rows, experiments, folder)
-            (folder / f"{name}.tex").unlink()
+    (about,) = read_measured([folder / "measurements.csv"])[1].values()
+    make_tables(folder, [name for name, spec in read_specs(SPECS).items() if applies(spec, about)])
     for path in sorted([*source.glob("report/images/*.png"), *source.glob("report/figures/*.png")]):
         shutil.copyfile(path, folder / "figures" / path.name)
     index = results / "reference/index.txt"
@@ -78,6 +75,22 @@ def keep(experiment: str, results: Path) -> Path:
         temporary.write_text("\n".join(names) + "\n")
     evaluate_claims(index, index.with_name("claims"))
     return folder
+
+
+def make_tables(folder: Path, names: Iterable[str]) -> None:
+    """Make tables of a kept run from its measurements."""
+    rows, experiments = read_measured([folder / "measurements.csv"])
+    specs = read_specs(SPECS)
+    for name in names:
+        make(specs[name].model_copy(update={"references": True}), rows, experiments, folder)
+        (folder / f"{name}.tex").unlink()
+
+
+def make_again(index: Path) -> None:
+    """Make the tables that the kept runs of `index` have, and the claims, after the specs have changed."""
+    for folder in map(index.with_name, index.read_text().split()):
+        make_tables(folder, [name for name in read_specs(SPECS) if (folder / f"{name}.csv").is_file()])
+    evaluate_claims(index, index.with_name("claims"))
 
 
 def evaluate_claims(index: Path, folder: Path) -> None:
@@ -93,11 +106,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: with status 1 after a `UserError`, whose sentence is shown.
     """
     parser = argparse.ArgumentParser(prog="python -m nfbench.keep", description="Keep a run for git.")
-    parser.add_argument("experiment", help="name of an experiment that has run")
+    parser.add_argument(
+        "experiment",
+        nargs="?",
+        help="name of an experiment that has run (default: all kept runs, made again)",
+    )
     parser.add_argument("results", nargs="?", default="results", help="folder of results (default: results)")
     options = parser.parse_args(arguments)
     try:
-        print(keep(options.experiment, Path(options.results)))
+        if options.experiment is None:
+            make_again(ROOT / "results/reference/index.txt")
+        else:
+            print(keep(options.experiment, Path(options.results)))
     except UserError as error:
         raise SystemExit(f"error: {error}") from None
 

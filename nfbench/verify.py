@@ -78,7 +78,10 @@ def _tables(folder: Path, rows: pd.DataFrame, experiments: dict) -> Iterator[str
 
 def _differences(table: str, kept: pd.DataFrame, made: pd.DataFrame) -> Iterator[str]:
     if list(kept.columns) != list(made.columns) or len(kept) != len(made):
-        yield f"{table} has other rows or columns than its measurements give; make it again."
+        yield (
+            f"{table} has other rows or columns than its measurements give; make it again by snakemake, a"
+            " kept run's by python -m nfbench.keep."
+        )
         return
     for name in kept.columns:
         for i, (a, b) in enumerate(zip(kept[name], made[name], strict=True)):

@@ -6,7 +6,7 @@ import yaml
 from pandas.testing import assert_frame_equal
 
 from nfbench.errors import UserError
-from nfbench.keep import ROOT, devices, evaluate_claims, keep, kind_of
+from nfbench.keep import ROOT, devices, evaluate_claims, keep, kind_of, make_again
 from nfbench.measurements import THIS_RUN, read_rows, row, write_rows
 from tests.nfbench.report.rows import frame, quality, sampler, times
 
@@ -35,6 +35,14 @@ def test_a_kept_run_says_that_it_is_a_reference_and_is_listed(results):
     keep("small", results)
     assert (results / "reference/index.txt").read_text() == "small-cpu\n"
     assert "not measured" in (results / "reference/claims/claims.md").read_text()
+
+
+def test_kept_tables_are_made_again_from_their_measurements(results):
+    folder = keep("small", results)
+    before = (folder / "table1.csv").read_text()
+    (folder / "table1.csv").write_text("of an older version")
+    make_again(results / "reference/index.txt")
+    assert (folder / "table1.csv").read_text() == before
 
 
 def test_the_committed_claims_are_evaluated_on_the_committed_runs(tmp_path):
