@@ -15,6 +15,7 @@ from pydantic import Field
 
 from nfbench.config import Experiment, FlowConfig, ReverseConfig, SamplerEntry, SamplerRow, validated
 from nfbench.errors import UserError, closest
+from nfbench.provenance import driver
 from nfbench.registry import DENOISED, OBJECTIVES, TYPES, check_options, sampler_type
 
 RESERVED = ("data", "reference", "logs")  # folders of the results that are no experiment's
@@ -62,6 +63,12 @@ def load_experiment(path: str | Path, values: Mapping[str, Any] | None = None) -
         raise UserError(f"{path}: '{models.experiment}' is a folder of the results; choose another name.")
     _check_models(models, str(path))
     rows = resolve_samplers(plain, models, str(path))
+    on_a_cpu = models.device == "cpu" or (models.device == "auto" and driver() is None)
+    if models.speed and on_a_cpu and "tf32" in (models.speed.precisions or ()):
+        raise UserError(
+            f"{path}: 'speed.precisions' has 'tf32', which a GPU alone has, and none is found; leave it out,"
+            " or set 'device' to 'cuda'."
+        )
     timed = [row.name for row in rows if row.speed]
     if models.speed and models.speed.replicate not in (None, *timed):
         near = closest(models.speed.replicate, timed)

@@ -96,6 +96,7 @@ def sampler(**keys):
             {"speed": {"replicate": "sequentail"}},
             "which is not timed; did you mean 'sequential'?",
         ),
+        ({"device": "cpu", "speed": {"precisions": ["tf32"]}}, "has 'tf32', which a GPU alone has"),
         ({"experiment": "other"}, "'experiment' is 'other'; leave it out"),
         # flows and reverses
         ({"flows": {"x": {"extends": "flwo"}}}, "'flows.x' extends 'flwo'; did you mean 'flow'?"),

@@ -36,7 +36,8 @@ OVERHEAD = 100  # seconds of the stage train beside training: starts, compiling,
 CALL_AGAIN = 75  # exit status of tools/preemptible.py where the time was up
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
 NEEDED = """
-import pandas, psutil, pydantic, pytest_benchmark, safetensors, scipy, snakemake, tabulate, torch, torchvision
+import jinja2, matplotlib, pandas, psutil, pydantic, pytest_benchmark, safetensors, scipy, sklearn, snakemake
+import tabulate, torch, torchvision, yaml
 assert torch.cuda.is_available(), "torch finds no GPU"
 print(torch.cuda.get_device_name(), "torch", torch.__version__)
 """
