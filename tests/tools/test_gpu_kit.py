@@ -1,6 +1,7 @@
 """The kit for a GPU machine that is at hand for minutes; CI rehearses its stages, see .ci/run."""
 
 import importlib.util
+import itertools
 import json
 import os
 import subprocess
@@ -136,10 +137,11 @@ def run(*arguments):
 
 def test_a_call_that_cannot_work_is_refused_before_anything_runs(tmp_path):
     (tmp_path / "full").mkdir()
-    (tmp_path / "full/mine.txt").write_text("mine")
+    (tmp_path / "full/smoke.log").write_text("mine")
     for arguments, sentence in (
-        (["smoke", "--out", tmp_path / "full"], "is not empty; name another folder"),
+        (["smoke", "--out", tmp_path / "full"], "has a stage smoke already; name another folder"),
         (["train", "--out", tmp_path / "new", "--resume", tmp_path], "has no pack/manifest.json"),
+        (["speed", "--out", tmp_path / "new", "--resume", tmp_path], "--resume is for the stage train"),
     ):
         done = run(*arguments)
         assert done.returncode == 1
@@ -152,7 +154,10 @@ def test_a_checkout_that_has_changed_since_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(stage, "CARRIED", tmp_path)
     monkeypatch.setattr(stage, "KEPT", tmp_path / "kept")
     monkeypatch.setattr(stage.os, "environ", dict(os.environ))
+    monkeypatch.setattr(stage, "CARRIED", tmp_path / "none")
     assert stage.install() is None  # nothing was carried
+    monkeypatch.setattr(stage, "CARRIED", tmp_path)
+    assert "is not what this version's" in stage.install()
     carried = {"commit": "abc", "files": {"README.md": "0" * 64}}
     (tmp_path / "commit.json").write_text(json.dumps(carried))
     assert "README.md has changed since" in stage.install()
@@ -167,12 +172,11 @@ def test_a_checkout_that_has_changed_since_is_refused(tmp_path, monkeypatch):
 def test_every_step_of_the_plan_names_a_row_and_is_made_once():
     names = {row.name for row in load_experiment(ROOT / "config/paper-speed.yaml").samplers}
     assert {step.sampler for step in speed.PLAN} <= names
+    parts = ("precisions", "batch_sizes", "guidance")
     cells = [
-        (s.sampler, p, n, w)
-        for s in speed.PLAN
-        for p in s.precisions
-        for n in s.batch_sizes
-        for w in s.guidance
+        (step.sampler, step.repetition, *cell)
+        for step in speed.PLAN
+        for cell in itertools.product(*(getattr(step, part) for part in parts))
     ]
     assert len(cells) == len(set(cells))
 

@@ -96,17 +96,20 @@ def main() -> None:
     block = random_network(dataclasses.replace(spec_of(flow, None), blocks=1), device)
     model = random_network(spec_of(flow, None, reverse), device)
     networks = {"sequential-static": (block, block.spec.n_tokens - 1), "biflow": (model, 1)}
-    rate, rows, calls = bandwidth(device), [], []
-    for how in CASES if device.type == "cuda" else CASES[:2]:
-        for name, (network, steps) in networks.items():
-            row, call = case(name, network, *how, steps)
-            rows.append(row)
-            calls.append(call)
-            write(options.out, rows, rate, device)  # a compiler's minute must not cost what is known before
-    for row, call in zip(rows, calls, strict=True):  # last, since a profiler slows what follows
-        launched = kernels(call, device)
-        row["kernels a step"] = None if launched is None else launched / row["steps"]
-    write(options.out, rows, rate, device)
+    rate, rows = bandwidth(device), []
+    # A profiler slows what follows it, and a compiler's minutes must not cost what is known before.
+    for cases in (CASES[:2], CASES[2:] if device.type == "cuda" else ()):
+        calls = []
+        for how in cases:
+            for name, (network, steps) in networks.items():
+                row, call = case(name, network, *how, steps)
+                rows.append(row)
+                calls.append((row, call))
+                write(options.out, rows, rate, device)
+        for row, call in calls:
+            launched = kernels(call, device)
+            row["kernels a step"] = launched and launched / row["steps"]
+        write(options.out, rows, rate, device)
 
 
 def write(path: Path, rows: list[dict[str, Any]], rate: float, device: torch.device) -> None:

@@ -1,15 +1,15 @@
 #!/usr/bin/env python
 """Run one stage on a GPU machine that is at hand for minutes: parts with limits; none stops the others.
 
-    python tools/gpu/stage.py smoke --out OUT      the GPU's tests, launches and floors, training steps: 220 s
+    python tools/gpu/stage.py smoke --out OUT      the GPU's tests, launches and floors, training steps: 280 s
     python tools/gpu/stage.py speed --out OUT      the paper's sizes, the most telling first: 250 s
     python tools/gpu/stage.py train --out OUT      Fashion-MNIST at 28x28: a flow and a BiFlow reverse: 250 s
     python tools/gpu/stage.py rehearse --out OUT   all three on a CPU with tiny sizes: a minute
 
-Before, on a machine with a network: tools/gpu/prepare.py. All that must come back is in OUT, an empty folder
-for every stage: at most 8 files, of which STAGE.md says how each part ended. While the machine is held, what
-a stage has learned and begun is kept in its temporary folder: call `speed` or `train` again to go on. Exit
-status: 0, or 1 where a part failed or the machine lacks something, which is said before anything runs.
+Before, on a machine with a network: tools/gpu/prepare.py. All that must come back is in OUT: 2, 5 and at most
+8 files, of which STAGE.md says how each part ended. While the machine is held, what a stage has learned and
+begun is kept in its temporary folder: call `speed` or `train` again, with another OUT, to go on. Exit status:
+0, or 1 where a part failed or the machine lacks something, which is said before anything runs.
 """
 
 import argparse
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 CARRIED = ROOT / ".gpu"
 KEPT = Path(tempfile.gettempdir()) / "nfbench_gpu"  # lasts as long as the machine is held
-SECONDS = {"smoke": 220, "speed": 250, "train": 250, "rehearse": 100}
+SECONDS = {"smoke": 280, "speed": 250, "train": 250, "rehearse": 100}
 GUESSED_MS = {"flow": 12.0, "biflow": 16.0}  # a training step, where the stage smoke has not timed it
 SHARE = {"flow": 0.4, "biflow": 0.6}  # of the time for training
 OVERHEAD = 100  # seconds of the stage train beside training: starts, compiling, evaluations, packing
@@ -96,9 +96,9 @@ class Stage:
             r"^(?:FAILED|ERROR|E  |\w*Error:|preemptible:|failed:).*$|^.*\d+ (?:passed|skipped|failed).*$"
         )
         lines += ["", *re.findall(telling, log, re.MULTILINE)[-30:]]
-        for path in sorted(self.out.glob("floor.md")):
+        for path in sorted(self.work.glob("floor.md")):
             lines += ["", *path.read_text().splitlines()]
-        for path in sorted(self.out.glob("training-*.json")):
+        for path in sorted(self.work.glob("training-*.json")):
             lines += ["", *(f"{name}: {json.dumps(found)}" for name, found in trainings(path).items())]
         for path in sorted(self.out.glob("results/*/measurements.csv")):
             columns = ("sampler", "precision", "batch_size", "guidance", "metric", "value", "flag")
@@ -118,7 +118,10 @@ def ended(command: tuple, log: object, seconds: float, number: int) -> int | Non
     )
     try:
         return process.wait(seconds)
-    except subprocess.TimeoutExpired:
+    except BaseException as error:
+        if not isinstance(error, subprocess.TimeoutExpired):  # this stage itself is ended
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
         os.killpg(process.pid, number)
         try:
             process.wait(10)
@@ -145,8 +148,10 @@ def install() -> str | None:
     """Use what was carried: wheels, data and commit; return what is wrong with it, or None."""
     paths = [str(KEPT / "site"), str(ROOT), os.environ.get("PYTHONPATH", "")]
     os.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1"}
-    if not (CARRIED / "commit.json").is_file():
+    if not CARRIED.is_dir():
         return None  # a machine that lacks nothing
+    if not (CARRIED / "commit.json").is_file():
+        return f"{CARRIED} is not what this version's tools/gpu/prepare.py gathers; call that again."
     carried = json.loads((CARRIED / "commit.json").read_text())
     for name, digest in carried["files"].items():
         path = ROOT / name
@@ -178,33 +183,30 @@ def smoke(stage: Stage) -> None:
     """Run what only a GPU shows, then time training steps; what compiles comes last."""
     tests = [path for path in sorted(ROOT.glob("tests/**/test_*.py")) if "mark.gpu" in path.read_text()]
     stage.part("tests", 60, *PYTEST, "-m", "gpu", "-k", "not compile", *tests)
-    stage.part(
-        "floor",
-        60,
-        sys.executable,
-        HERE / "floor.py",
-        "config/paper-speed.yaml",
-        stage.out / "floor.md",
-        cut=True,
-    )
     for model in ("flow", "biflow"):
         training_step(stage, "not fashion14", model)
+    floor(stage, "config/paper-speed.yaml")
     stage.part("compiled tests", 60, *PYTEST, "-m", "gpu", "-k", "compile", *tests)
+
+
+def floor(stage: Stage, config: str, *options: str) -> None:
+    """Count kernels, and compare with the memory's floor."""
+    found = [config, stage.work / "floor.md", *options]
+    stage.part("floor", 60, sys.executable, HERE / "floor.py", *found, cut=True)
 
 
 def training_step(stage: Stage, experiment: str, model: str, *options: str) -> None:
     """Time a training step of a flow or a reverse, beside the published one."""
-    found = stage.out / f"training-{model}.json"
+    found = stage.work / f"training-{model}.json"
     timed = ["tests/speed/test_training.py", "--benchmark-only", f"--benchmark-json={found}", "--seconds=1"]
     chosen = ["-k", f"{experiment} and {'biflow' if model == 'biflow' else 'not biflow'}"]
-    if stage.part(f"training step, {model}", 80, *PYTEST, *timed, *chosen, *options):
-        (stage.work / found.name).write_text(found.read_text())
+    stage.part(f"training step, {model}", 90, *PYTEST, *timed, *chosen, *options)
 
 
 def speed(stage: Stage, config: str = "config/paper-speed.yaml", *options: str) -> None:
     """Time the samplers; a second call on the same machine goes on where the first one stopped."""
     known = stage.work / "speed.csv"
-    timed = [config, stage.out, f"--seconds={stage.left - 15:.0f}", f"--known={known}", *options]
+    timed = [config, stage.out, f"--seconds={stage.left - 25:.0f}", f"--known={known}", *options]
     stage.part("speed", stage.left, sys.executable, HERE / "speed.py", *timed, cut=True)
 
 
@@ -215,7 +217,7 @@ def train(stage: Stage, config: str = "config/fashion.yaml", pack: Path | None =
     """
     run, short = stage.work / "run", stage.work / f"{Path(config).stem}-short.yaml"
     unpack = []
-    if pack is not None and not run.exists():
+    if pack is not None and not (run / "results" / short.stem).exists():
         short.write_text((pack / short.name).read_text())
         unpack = ["--unpack", pack / "pack"]
     if not short.is_file():
@@ -253,17 +255,17 @@ def fitted(config: Path, seconds: float, work: Path) -> str:
         "sequential-static+denoise",
         "biflow",
     ]
-    if not any(work.glob("training-*.json")):
-        values["compile"] = "never"  # as the guess supposes
+    if any(not trainings(work / f"training-{model}.json") for model in ms):
+        values["compile"] = "never"  # as the guesses suppose
     values |= {"seeds": [0], "reverses": {"biflow": reverse}, "samplers": samplers, "speed": None}
     return yaml.safe_dump(values, sort_keys=False)
 
 
 def rehearse(stage: Stage) -> None:
     """Run the parts of every stage on the CPU with tiny sizes."""
-    narrow, floor = "config/paper-speed-narrow.yaml", stage.out / "floor.md"
+    narrow = "config/paper-speed-narrow.yaml"
     stage.part("tests", 30, *PYTEST, "tests/baselines/test_static.py", "-k", "graph and clip")
-    stage.part("floor", 30, sys.executable, HERE / "floor.py", narrow, floor, "--device=cpu")
+    floor(stage, narrow, "--device=cpu")
     training_step(stage, "fashion14", "flow", "--seconds=0.1", "--min-calls=2")
     speed(stage, narrow, "--device=cpu", "--cell=0.1", "--first=2")
     train(stage, "config/tiny.yaml")
@@ -275,15 +277,19 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("stage", choices=sorted(SECONDS))
-    parser.add_argument("--out", type=Path, required=True, help="an empty folder for what must come back")
+    parser.add_argument("--out", type=Path, required=True, help="folder for what must come back")
     parser.add_argument("--seconds", type=float, help="for the whole stage (default: as above)")
     parser.add_argument("--resume", type=Path, help="OUT of an earlier stage train, to go on from")
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # parts inherit it; a shell may have it ignored
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     out, name = options.out.resolve(), options.stage
-    wrong = (
-        f"{out} is not empty; name another folder for --out." if out.is_dir() and any(out.iterdir()) else None
-    )
-    if options.resume and not (options.resume / "pack/manifest.json").is_file():
+    wrong = None
+    if (out / f"{name}.log").exists():
+        wrong = f"{out} has a stage {name} already; name another folder."
+    elif options.resume and name != "train":
+        wrong = "--resume is for the stage train."
+    elif options.resume and not (options.resume / "pack/manifest.json").is_file():
         wrong = f"{options.resume} has no pack/manifest.json; --resume takes what a stage train brought back."
     wrong = wrong or (install() if name != "rehearse" else None)
     if wrong:
@@ -292,7 +298,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as rehearsed:
         work = Path(rehearsed) if name == "rehearse" else KEPT
         stage = Stage(name, out, work, options.seconds or SECONDS[name])
-        if name == "rehearse" or stage.part("check", 60, sys.executable, "-c", NEEDED):
+        if name == "rehearse" or stage.part("check", 120, sys.executable, "-c", NEEDED):
             pack = {"pack": options.resume.resolve()} if options.resume else {}
             {"smoke": smoke, "speed": speed, "train": train, "rehearse": rehearse}[name](stage, **pack)
         print((out / f"{name}.md").read_text())
