@@ -17,7 +17,6 @@ reverse order. No more detail is published. The choices made here:
 The output is x_0, which carries the flow's training noise.
 """
 
-import copy
 import dataclasses
 import typing
 from collections.abc import Mapping
@@ -30,11 +29,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.tarflow.cost import Count, pass_flops
+from baselines.tarflow.cost import CountedEvaluation, pass_flops
 from baselines.tarflow.model import Block, TarFlow, TarFlowSpec
 from nfbench.data.tokens import tokens_to_images
 from nfbench.errors import UserError
-from nfbench.runtime import CudaGraphs, autocast, cast_linear_maps, checked_precision, in_full_precision
+from nfbench.runtime import autocast, checked_precision, in_full_precision, in_precision
 from nfbench.sample.sampler import Sampled
 from nfbench.train.checkpoint import load_model, save_checkpoint
 
@@ -181,9 +180,6 @@ def load_student(path: str | Path, step: int | None = None) -> FarmerStudent:
     return load_model(path, KIND, build, step)
 
 
-GRAPHS_KEPT = 8  # each holds the network's activations
-
-
 class Farmer:
     """Draws noisy images with one evaluation of a student: one pass of every block. Option: `precision`."""
 
@@ -192,10 +188,10 @@ class Farmer:
     def __init__(self, student: FarmerStudent | str | Path, precision: str = "fp32"):
         self.student = load_student(student) if isinstance(student, str | Path) else student
         self.precision = checked_precision(precision, self.name)
-        self._network, self._graphs, self._counts = self.student, CudaGraphs(GRAPHS_KEPT), {}
-        if precision == "bf16":
-            self._network = copy.deepcopy(self.student)
-            cast_linear_maps(block.attn_blocks for block in self._network.blocks)
+        self._network = in_precision(
+            self.student, precision, lambda student: [block.attn_blocks for block in student.blocks]
+        )
+        self._evaluate = CountedEvaluation(partial(evaluate, self._network, precision), self._network.blocks)
 
     @property
     def latent_shape(self) -> tuple[int, int]:
@@ -225,7 +221,7 @@ class Farmer:
     def to(self, device: torch.device) -> Self:
         self.student.to(device)
         self._network.to(device)
-        self._graphs.clear()  # they read the weights where they were
+        self._evaluate.clear()
         return self
 
     @torch.no_grad()
@@ -238,30 +234,8 @@ class Farmer:
         if guidance:
             raise UserError(f"{self.name} was trained without guidance; set its scale to 0.")
         given = [z] if y is None else [z, y]
-        tokens, count = (self._replayed if z.is_cuda else self._evaluated)(given)
-        blocks, images = len(self.student.blocks), self.student.to_images(tokens)
-        return Sampled(images, nfe=count.evaluations / (blocks * len(z)), token_steps=count.tokens / len(z))
-
-    def _evaluated(self, given: list[Tensor]) -> tuple[Tensor, Count]:
-        """Evaluate the student on z and y (the latter may be missing), and count it."""
-        count = Count()
-        hooks = [
-            block.register_forward_hook(lambda _, inputs, __: count.add(*inputs[0].shape[:2]))
-            for block in self._network.blocks
-        ]
-        try:
-            return evaluate(self._network, self.precision, *given), count
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-    def _replayed(self, given: list[Tensor]) -> tuple[Tensor, Count]:
-        """Do the same with a CUDA graph, captured and counted at the first call with a batch size."""
-        key = (len(given), given[0].shape, given[0].dtype)
-        if key not in self._counts:
-            _, self._counts[key] = self._evaluated(given)
-        tokens = self._graphs.replay(key, partial(evaluate, self._network, self.precision), given)
-        return tokens, self._counts[key]
+        tokens, nfe, token_steps = self._evaluate(*given)
+        return Sampled(self.student.to_images(tokens), nfe=nfe, token_steps=token_steps)
 
 
 def evaluate(student: FarmerStudent, precision: str, z: Tensor, y: Tensor | None = None) -> Tensor:

@@ -1,19 +1,19 @@
 """The learned reverse as a sampler: one network evaluation per image, or two for guidance."""
 
 import copy
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from baselines.tarflow.cost import CountedEvaluation
 from biflow.guidance import reverse_in_two_evaluations
 from biflow.model import ReverseModel, load_reverse
 from biflow.sizes import pass_flops
 from nfbench.errors import UserError
-from nfbench.runtime import CudaGraphs, autocast, cast_linear_maps, checked_precision
+from nfbench.runtime import autocast, checked_precision, in_precision
 from nfbench.sample.sampler import Sampled
 
 
@@ -23,16 +23,16 @@ def network_for_sampling(model: ReverseModel, precision: str, compile: bool) -> 
     For bf16, the linear maps of the layers are cast once; embeddings, norms and heads stay in float32, as
     under `nfbench.runtime.autocast` in training. Only the layers are compiled, which are all alike.
     """
-    if precision == "fp32" and not compile:
-        return model
-    network = copy.deepcopy(model)
-    if precision == "bf16":
-        cast_linear_maps(layer for stage in network.stages_in_order() for layer in stage.layers)
-    for stage in network.stages_in_order():
-        for layer in stage.layers:
-            if compile:
-                layer.compile(dynamic=False)
+    network = in_precision(model, precision, _layers)
+    if compile:
+        network = copy.deepcopy(model) if network is model else network
+        for layer in _layers(network):
+            layer.compile(dynamic=False)
     return network
+
+
+def _layers(model: ReverseModel) -> list[nn.Module]:
+    return [layer for stage in model.stages_in_order() for layer in stage.layers]
 
 
 def tokens(
@@ -63,8 +63,6 @@ class OneStep:
         graph: whether a GPU replays a CUDA graph.
     """
 
-    GRAPHS_KEPT = 8  # each holds the network's activations
-
     def __init__(
         self,
         model: ReverseModel | str | Path,
@@ -78,12 +76,12 @@ class OneStep:
         if evaluations not in (1, 2):
             raise UserError(f"'evaluations' of {name} is {evaluations}; it must be 1 or 2.")
         self.precision = checked_precision(precision, name)
-        self.evaluations, self.compile, self.graph = evaluations, compile, graph
+        self.evaluations, self.compile = evaluations, compile
         self.model = load_reverse(model) if isinstance(model, str | Path) else model
         self.name = name
         self._network = network_for_sampling(self.model, precision, compile)
-        self._tokens = partial(tokens, self._network, evaluations, precision)
-        self._graphs, self._nfe = CudaGraphs(self.GRAPHS_KEPT), {}
+        evaluate = partial(tokens, self._network, evaluations, precision)
+        self._evaluate = CountedEvaluation(evaluate, self._network.stages_in_order(), graph)
 
     @property
     def output(self) -> Literal["clean", "noisy"]:
@@ -114,7 +112,7 @@ class OneStep:
         return {"evaluations": self.evaluations} | (faster if faster != usual else {})
 
     def to(self, device: torch.device) -> "OneStep":
-        self._graphs.clear()  # they refer to the weights' old addresses
+        self._evaluate.clear()
         self._network.to(device)
         return self
 
@@ -128,19 +126,8 @@ class OneStep:
         self._check(y, guidance)
         w = torch.where(y < 0, 0.0, guidance).to(z) if guidance else None
         given = [tensor for tensor in (z, y, w) if tensor is not None]
-        found, nfe = (self._replayed if z.is_cuda and self.graph else self._evaluated)(given)
+        found, nfe, _ = self._evaluate(*given)
         return Sampled(self.model.to_images(found), nfe=nfe)
-
-    def _evaluated(self, given: list[Tensor]) -> tuple[Tensor, float]:
-        """Evaluate the network on z, y and w (the last may be missing); return tokens and NFE."""
-        return self._counted(lambda: self._tokens(*given), len(given[0]))
-
-    def _replayed(self, given: list[Tensor]) -> tuple[Tensor, float]:
-        """Do the same with a CUDA graph, captured and counted at the first call with a batch size."""
-        key = (len(given), given[0].shape, given[0].dtype)
-        if key not in self._nfe:
-            _, self._nfe[key] = self._evaluated(given)
-        return self._graphs.replay(key, self._tokens, given), self._nfe[key]
 
     def _check(self, y: Tensor | None, guidance: float) -> None:
         """Raise an error for scales that the model was not trained for, and for guidance without classes."""
@@ -156,19 +143,3 @@ class OneStep:
             f"{self.name} was trained {trained}; set its scale to {largest:g}, or spend two evaluations on it"
             " with the option 'evaluations: 2'."
         )
-
-    def _counted(self, call: Callable[[], Tensor], n_images: int) -> tuple[Tensor, float]:
-        """Return the result of a call and the network evaluations per image: stage evaluations / stages."""
-        stages, evaluated = self._network.stages_in_order(), 0
-
-        def count(_: object, inputs: tuple[Tensor, ...], __: object) -> None:
-            nonlocal evaluated
-            evaluated += len(inputs[0])
-
-        hooks = [stage.register_forward_hook(count) for stage in stages]
-        try:
-            result = call()
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return result, evaluated / (len(stages) * n_images)

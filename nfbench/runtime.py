@@ -1,10 +1,11 @@
 """Where and how networks run: device, precision, compilation, CUDA graphs."""
 
+import copy
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -106,15 +107,25 @@ def checked_precision(precision: str, sampler: str) -> str:
     return precision
 
 
-def cast_linear_maps(layers: Iterable[nn.Module]) -> None:
-    """Cast the weights of all linear maps in layers to bfloat16, in place, for use under `autocast`.
+Network = TypeVar("Network", bound=nn.Module)
 
-    Without gradients autocast keeps no cast weights, and would cast all of them anew at every call.
+
+def in_precision(
+    network: Network, precision: str, layers: Callable[[Network], Iterable[nn.Module]]
+) -> Network:
+    """Return the network itself, or for bf16 a copy whose layers' linear maps have their weights cast.
+
+    For use under `autocast`, which without gradients keeps no cast weights, and would cast all of them anew
+    at every call.
     """
-    for layer in layers:
+    if precision == "fp32":
+        return network
+    network = copy.deepcopy(network)
+    for layer in layers(network):
         for module in layer.modules():
             if isinstance(module, nn.Linear):
                 module.to(torch.bfloat16)
+    return network
 
 
 @contextmanager

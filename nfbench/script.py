@@ -1,13 +1,47 @@
-"""What every rule's script does around its work: threads, log, and errors that a user can read."""
+"""What every rule's script does around its work: threads, log, SIGTERM, and errors that a user can read."""
 
 import logging
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from nfbench.errors import UserError
+
+SIGTERM_STATUS = 128 + signal.SIGTERM  # what a process that SIGTERM ended is known to exit with
+
+
+@dataclass
+class Notice:
+    """Whether SIGTERM has come."""
+
+    given: bool = False
+
+
+@contextmanager
+def sigterm_noticed(wanted: bool = True) -> Iterator[Notice]:
+    """Turn SIGTERM from the process's end into a notice while the body runs, which has to look at it.
+
+    Outside the main thread, where Python takes no signals, and where it is not wanted, SIGTERM stays what
+    it was and the notice is never given.
+    """
+    notice = Notice()
+    if not wanted or threading.current_thread() is not threading.main_thread():
+        yield notice
+        return
+
+    def give(_number: int, _frame: object) -> None:
+        notice.given = True
+
+    before = signal.signal(signal.SIGTERM, give)
+    try:
+        yield notice
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ from nfbench.errors import UserError
 from nfbench.experiment import load_experiment
 from nfbench.files import sha256_file, write_json
 from nfbench.provenance import commit
-from nfbench.train.trainer import Notice, sigterm_noticed
+from nfbench.script import Notice, sigterm_noticed
 
 RESUME = ".resume.pt"  # the state of a training that has not ended
 FINISHED, FAILED, UNFINISHED, TERMINATED = 0, 1, 75, 143

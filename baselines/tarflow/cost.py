@@ -1,13 +1,15 @@
 """What an inverse costs: evaluations, counted where they happen, and FLOPs by the architecture."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from baselines.tarflow.model import Block, KeysValues, TarFlow, TarFlowSpec
 from nfbench.measure.speed.flops import count_flops
+from nfbench.runtime import CudaGraphs
 
 
 @dataclass
@@ -25,6 +27,52 @@ class Count:
         """Count one call of a block on a number of images, of as many tokens each."""
         self.evaluations += images
         self.tokens += images * tokens
+
+
+class CountedEvaluation:
+    """A network's evaluation, counted; on a GPU it is replayed as a CUDA graph, one for each batch size.
+
+    Args:
+        fn: evaluates the network on tensors, each with the images along its first dimension.
+        parts: what the network consists of, blocks or stages, whose first input is tokens (B, T, ...).
+        graph: whether a GPU replays a graph.
+    """
+
+    GRAPHS_KEPT = 8  # each holds the network's activations
+
+    def __init__(self, fn: Callable[..., Tensor], parts: Sequence[nn.Module], graph: bool = True):
+        self._fn, self._parts, self._graph = fn, parts, graph
+        self._graphs, self._counts = CudaGraphs(self.GRAPHS_KEPT), {}
+
+    def __call__(self, *given: Tensor) -> tuple[Tensor, float, float]:
+        """Return fn(*given), evaluations of the whole network an image (NFE), and tokens that they took."""
+        replays = self._graph and given[0].is_cuda
+        result, count = (self.replayed if replays else self.evaluated)(*given)
+        return result, count.evaluations / (len(self._parts) * len(given[0])), count.tokens / len(given[0])
+
+    def evaluated(self, *given: Tensor) -> tuple[Tensor, Count]:
+        """Evaluate, and count the evaluations of the parts."""
+        count = Count()
+        hooks = [
+            part.register_forward_hook(lambda _, inputs, __: count.add(*inputs[0].shape[:2]))
+            for part in self._parts
+        ]
+        try:
+            return self._fn(*given), count
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def replayed(self, *given: Tensor) -> tuple[Tensor, Count]:
+        """Do the same with a graph, captured and counted at the first call with a batch size."""
+        key = (len(given), given[0].shape, given[0].dtype)
+        if key not in self._counts:
+            _, self._counts[key] = self.evaluated(*given)
+        return self._graphs.replay(key, self._fn, given), self._counts[key]
+
+    def clear(self) -> None:
+        """Drop the graphs, which read the weights where they were."""
+        self._graphs.clear()
 
 
 class CountedBlock:

@@ -1,6 +1,5 @@
 """Base classes of the inverses of a TARFlow: noise to images, block by block, evaluations counted."""
 
-import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,7 +11,7 @@ from baselines.tarflow.cost import Count
 from baselines.tarflow.guidance import Guidance
 from baselines.tarflow.model import TarFlow
 from baselines.tarflow.prepared import PreparedFlow
-from nfbench.runtime import cast_linear_maps, checked_precision, no_attention_plans
+from nfbench.runtime import checked_precision, in_precision, no_attention_plans
 from nfbench.sample.sampler import Sampled
 
 
@@ -59,10 +58,9 @@ class FlowInverse(ABC):
 
     def _prepare(self) -> None:
         """Make what is evaluated: `network`, the flow, or a copy of it with weights in bfloat16."""
-        self.network = self.flow
-        if self.precision == "bf16":
-            self.network = copy.deepcopy(self.flow)
-            cast_linear_maps(block.attn_blocks for block in self.network.blocks)
+        self.network = in_precision(
+            self.flow, self.precision, lambda flow: [block.attn_blocks for block in flow.blocks]
+        )
 
     @property
     def latent_shape(self) -> tuple[int, int]:

@@ -4,8 +4,6 @@ Batches and the randomness of the loss depend on (seed, step) alone, so that an 
 exactly.
 """
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -25,38 +23,8 @@ from nfbench.files import atomic_path
 from nfbench.measurements import row
 from nfbench.provenance import config_hash, device_name
 from nfbench.runtime import Runtime, autocast, compile_repeated, compiling_pays
+from nfbench.script import SIGTERM_STATUS, Notice, sigterm_noticed
 from nfbench.train.optimisers import build_optimisers, learning_rate_factor
-
-SIGTERM_STATUS = 128 + signal.SIGTERM  # what a process that SIGTERM ended is known to exit with
-
-
-@dataclass
-class Notice:
-    """Whether SIGTERM has come."""
-
-    given: bool = False
-
-
-@contextmanager
-def sigterm_noticed(wanted: bool = True) -> Iterator[Notice]:
-    """Turn SIGTERM from the process's end into a notice while the body runs, which has to look at it.
-
-    Outside the main thread, where Python takes no signals, and where it is not wanted, SIGTERM stays what
-    it was and the notice is never given.
-    """
-    notice = Notice()
-    if not wanted or threading.current_thread() is not threading.main_thread():
-        yield notice
-        return
-
-    def give(_number: int, _frame: object) -> None:
-        notice.given = True
-
-    before = signal.signal(signal.SIGTERM, give)
-    try:
-        yield notice
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class ResidentBatches:

@@ -136,8 +136,8 @@ def test_the_graph_that_a_gpu_replays_gives_the_same_images(student, z, y, captu
     sampler, z = make_sampler("farmer", student.float(), precision=precision), z.float()
     for given in ([z, y], [-z, y.flip(0)], [z]):
         with torch.no_grad():
-            tokens, count = sampler._replayed(given)
-            expected, expected_count = sampler._evaluated(given)
+            tokens, count = sampler._evaluate.replayed(*given)
+            expected, expected_count = sampler._evaluate.evaluated(*given)
         torch.testing.assert_close(tokens, expected, rtol=0, atol=1e-5)
         assert count == expected_count
 

@@ -90,10 +90,10 @@ def test_the_graph_that_a_gpu_replays_gives_the_same_images(
     z, w = z.float(), torch.linspace(0.0, 2.0, len(y))
     for given in ([z, y, w], [-z, y.flip(0), w.flip(0)], [z, y], [-z, y.flip(0)]):
         with torch.no_grad():
-            tokens, nfe = sampler._replayed(given)
-            expected, expected_nfe = sampler._evaluated(given)
+            tokens, count = sampler._evaluate.replayed(*given)
+            expected, expected_count = sampler._evaluate.evaluated(*given)
         torch.testing.assert_close(tokens, expected, rtol=0, atol=FLOAT32)
-        assert nfe == expected_nfe
+        assert count == expected_count
 
 
 @pytest.mark.gpu

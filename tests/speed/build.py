@@ -18,6 +18,7 @@ from nfbench.config import FlowConfig, ReverseConfig, SamplerRow
 from nfbench.data.noise import balanced_labels, latent_noise
 from nfbench.errors import UserError
 from nfbench.experiment import load_experiment
+from nfbench.measure.speed.benchmark import random_subject
 from nfbench.registry import DENOISED, TYPES, load_class, sampler_type
 from nfbench.sample.sampler import Sampler, options_in_effect
 
@@ -71,13 +72,8 @@ def _by_hand(name: str, settings: dict[str, Any]) -> dict[str, Any]:
         learned=kind.learned,
     )
     flow, reverse = models.flows["flow"], models.reverses["biflow"] if kind.learned else None
-    sized = flow.model_dump(mode="json") | {"shape": SHAPE, "n_classes": N_CLASSES}
-    return settings | {
-        "row": row.model_dump(mode="json"),
-        **dict.fromkeys(("model", "flow", "plan", "tolerance", "data")),
-        "flow_config": sized,
-        "reverse_config": reverse and reverse.model_dump(mode="json"),
-    }
+    sized = flow.model_copy(update={"shape": SHAPE, "n_classes": N_CLASSES})
+    return settings | random_subject(row, sized, reverse)
 
 
 def build(request: dict[str, Any], device: torch.device, precision: str) -> Sampler:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Say how near an exact inverse's token and a reverse's evaluation are to the least time that memory allows.
+"""Compare an exact inverse's token and a reverse's evaluation with the least time that memory allows.
 
     python tools/gpu/floor.py config/paper-speed.yaml OUT.md
 

@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 from nfbench.errors import UserError
 from nfbench.experiment import load_experiment
 from nfbench.files import atomic_path
-from nfbench.measure.speed.benchmark import TIME, Row, rows_of, run_process, with_origin
+from nfbench.measure.speed.benchmark import TIME, Row, random_subject, rows_of, run_process, with_origin
 from nfbench.measurements import THIS_RUN, join_rows, read_rows, write_frame, write_rows
 
 
@@ -69,15 +69,10 @@ PLAN = (
 def request_for(experiment: Any, step: Step, device: str, seconds: float) -> dict[str, Any]:
     """Return what tests/speed/test_samplers.py reads, for a sampler with random weights."""
     row = next(row for row in experiment.samplers if row.name == step.sampler)
-    reverse = experiment.reverses[row.reverse].model_dump(mode="json") if row.reverse else None
-    return {
-        "row": row.model_dump(mode="json"),
-        **dict.fromkeys(("model", "flow", "plan", "tolerance", "data", "threads")),
-        "flow_config": experiment.flows[row.flow].model_dump(mode="json"),
-        "reverse_config": reverse,
-        **{key: list(getattr(step, key)) for key in ("precisions", "batch_sizes", "guidance")},
-        **{"device": device, "seconds": seconds, "min_calls": 3, "costs": True},
-    }
+    subject = random_subject(row, experiment.flows[row.flow], experiment.reverses.get(row.reverse))
+    cells = {key: list(getattr(step, key)) for key in ("precisions", "batch_sizes", "guidance")}
+    how = {"device": device, "threads": None, "seconds": seconds, "min_calls": 3, "costs": True}
+    return subject | cells | how
 
 
 def on_a_cpu(step: Step) -> Step | None:

@@ -33,6 +33,7 @@ SECONDS = {"smoke": 280, "speed": 250, "train": 250, "rehearse": 100}
 GUESSED_MS = {"flow": 12.0, "biflow": 16.0}  # a training step, where the stage smoke has not timed it
 SHARE = {"flow": 0.4, "biflow": 0.6}  # of the time for training
 OVERHEAD = 100  # seconds of the stage train beside training: starts, compiling, evaluations, packing
+SAMPLERS = ["real", "real+noise", "class-means", "sequential-static", "sequential-static+denoise", "biflow"]
 CALL_AGAIN = 75  # exit status of tools/preemptible.py where the time was up
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
 NEEDED = """
@@ -161,18 +162,9 @@ def install() -> str | None:
     wheels, done = sorted(map(str, (CARRIED / "wheels").glob("*.whl"))), KEPT / "site/installed.json"
     if done.is_file() and json.loads(done.read_text()) == wheels:
         return None
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-index",
-        "--no-deps",
-        "--no-compile",
-        "--upgrade",
-    ]
-    tried = subprocess.run([*pip, "--target", str(KEPT / "site"), *wheels], capture_output=True, text=True)
+    pip = ["-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile", "--upgrade", "--target"]
+    command = [sys.executable, *pip, str(KEPT / "site"), *wheels]
+    tried = subprocess.run(command, capture_output=True, text=True)
     if tried.returncode:
         return f"the wheels cannot be installed: {tried.stderr.strip()[-500:]}"
     done.write_text(json.dumps(wheels))
@@ -247,17 +239,9 @@ def fitted(config: Path, seconds: float, work: Path) -> str:
         training["steps"] = min(training["steps"], max(200, steps // 100 * 100))
         training["evaluate_every"] = max(20, training["steps"] // 10)
         training["warmup_steps"] = min(training["warmup_steps"], training["steps"] // 10)
-    samplers = [
-        "real",
-        "real+noise",
-        "class-means",
-        "sequential-static",
-        "sequential-static+denoise",
-        "biflow",
-    ]
     if any(not trainings(work / f"training-{model}.json") for model in ms):
         values["compile"] = "never"  # as the guesses suppose
-    values |= {"seeds": [0], "reverses": {"biflow": reverse}, "samplers": samplers, "speed": None}
+    values |= {"seeds": [0], "reverses": {"biflow": reverse}, "samplers": SAMPLERS, "speed": None}
     return yaml.safe_dump(values, sort_keys=False)
 
 

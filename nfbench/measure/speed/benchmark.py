@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nfbench.config import FlowConfig, ReverseConfig, SamplerRow
 from nfbench.errors import UserError
 from nfbench.files import read_json, write_json
 from nfbench.measure.speed.machine import is_busy
@@ -62,6 +63,16 @@ def precisions_of(sampler: Mapping[str, Any], precisions: Sequence[str] | None) 
     """Return what a row is timed in: its own option `precision` where it has one, else all."""
     own = sampler["options"].get("precision")
     return [own] if own else precisions
+
+
+def random_subject(row: SamplerRow, flow: FlowConfig, reverse: ReverseConfig | None = None) -> dict[str, Any]:
+    """Return a subject of `measure` with random weights, of models that give their own shape."""
+    return {
+        "row": row.model_dump(mode="json"),
+        **dict.fromkeys(("model", "flow", "plan", "tolerance", "data")),
+        "flow_config": flow.model_dump(mode="json"),
+        "reverse_config": reverse and reverse.model_dump(mode="json"),
+    }
 
 
 def measure(

@@ -18,6 +18,7 @@ from nfbench.data.datasets import Dataset
 from nfbench.errors import UserError
 from nfbench.measurements import write_rows
 from nfbench.runtime import Runtime
+from nfbench.script import sigterm_noticed
 from nfbench.train.checkpoint import read_meta
 from nfbench.train.muon import BatchedMuon
 from nfbench.train.optimisers import build_optimisers, learning_rate_factor
@@ -27,7 +28,6 @@ from nfbench.train.trainer import (
     ResidentBatches,
     Trainer,
     curve_rows,
-    sigterm_noticed,
     training,
 )
 

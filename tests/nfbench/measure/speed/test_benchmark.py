@@ -184,11 +184,9 @@ class Scaled:
 
 def subject(name: str, **keys) -> dict:
     """Return a sampler of a tiny random flow."""
-    row = SamplerRow(name=name, group=name, flow="flow", output="noisy", **keys).model_dump(mode="json")
+    row = SamplerRow(name=name, group=name, flow="flow", output="noisy", **keys)
     sizes = {"patch_size": 2, "width": 8, "blocks": 2, "layers": 1, "head_dim": 4, "training": {"steps": 0}}
-    flow = FlowConfig(**sizes, shape=(1, 8, 8), n_classes=10).model_dump(mode="json")
-    nothing = dict.fromkeys(("model", "flow", "plan", "tolerance", "reverse_config", "data"))
-    return nothing | {"row": row, "flow_config": flow}
+    return benchmark.random_subject(row, FlowConfig(**sizes, shape=(1, 8, 8), n_classes=10))
 
 
 def test_a_sampler_of_one_s_own_with_random_weights_gives_complete_rows(tmp_path, monkeypatch):
