@@ -22,6 +22,10 @@ localrules:
     all,
 
 
+onsuccess:
+    print(where_time_went(Path(".snakemake/metadata"), STARTED, time.time()))
+
+
 # Not in an included file: an include leaves the default target as it was.
 rule all:
     """Every table and figure of the configured experiments."""

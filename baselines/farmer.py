@@ -33,7 +33,7 @@ from baselines.tarflow.cost import CountedEvaluation, pass_flops
 from baselines.tarflow.model import Block, TarFlow, TarFlowSpec
 from nfbench.data.tokens import tokens_to_images
 from nfbench.errors import UserError
-from nfbench.runtime import autocast, checked_precision, in_full_precision, in_precision
+from nfbench.runtime import attend, autocast, checked_precision, in_full_precision, in_precision
 from nfbench.sample.sampler import Sampled
 from nfbench.train.checkpoint import load_model, save_checkpoint
 
@@ -76,7 +76,7 @@ class StudentBlock(Block):
         h = in_full_precision(self.proj_in, x) + self.order(self.pos_embed[None]) + self.condition(y)
         for layer in self.attn_blocks:
             q, k, v = layer.attention.split(h)
-            h = h + layer.attention.merge(F.scaled_dot_product_attention(q, k, v, is_causal=causal))
+            h = h + layer.attention.merge(attend(q, k, v, is_causal=causal))
             h = h + layer.mlp(h)
         a, m = self.split_outputs(in_full_precision(self.proj_out, h[:, :-1]), x)
         return F.pad(a, (0, 0, 1, 0)), F.pad(m, (0, 0, 1, 0))

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nfbench.runtime import in_full_precision
+from nfbench.runtime import attend, in_full_precision
 
 
 def rotary_angles(side: int, head_dim: int, base: float = 100.0) -> Tensor:
@@ -66,8 +66,7 @@ class Attention(nn.Module):
         dtype = self.query_norm.weight.dtype
         q = rotate(self.query_norm(q.to(dtype)), cos, sin)
         k = rotate(self.key_norm(k.to(dtype)), cos, sin)
-        attended = F.scaled_dot_product_attention(q, k, v)
-        return self.proj(attended.transpose(1, 2).flatten(2))
+        return self.proj(attend(q, k, v).transpose(1, 2).flatten(2))
 
 
 def default_hidden(width: int) -> int:

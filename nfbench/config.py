@@ -206,7 +206,9 @@ class QualityConfig(Section):
 class LikelihoodConfig(Section):
     """The flow's likelihood of test images."""
 
-    draws: Count = Field(4, description="Draws of the noise on every test image; tables take the first.")
+    bits_per_dim: bool = Field(
+        False, description="Whether to measure uniformly dequantised images too, which takes as long again."
+    )
 
 
 class SpeedConfig(Section):

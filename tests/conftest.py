@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 from torch import Tensor
-from torch.fx.experimental.proxy_tensor import make_fx
 
 # A capture may not wait for the device, and what it draws would be drawn once and for all.
 FORBIDDEN = ("nonzero", "_local_scalar_dense", "masked_select", "lift_fresh")
@@ -35,6 +34,8 @@ class Captured:
     """
 
     def __init__(self, fn: Callable[..., Tensor], inputs: Sequence[Tensor]):
+        from torch.fx.experimental.proxy_tensor import make_fx  # takes a second, in every timing's process
+
         self._replay = make_fx(lambda *given: fn(*given))(*inputs)  # all but the inputs becomes a constant
         calls = [str(n.target) for n in self._replay.graph.nodes if n.op == "call_function"]
         names = [name.removeprefix("aten.") for name in calls if "getitem" not in name]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nfbench.data.tokens import images_to_tokens, tokens_to_images
-from nfbench.runtime import in_full_precision
+from nfbench.runtime import attend, in_full_precision
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,10 @@ class Attention(nn.Module):
         if past is not None:
             k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
         scale = q.shape[-1] ** -0.5 / temperature
+        if past is None:
+            return self.merge(attend(q, k, v, is_causal=True, scale=scale)), (k, v)
         # A single query may see every key, and `is_causal` would align it with the first of them.
-        attended = F.scaled_dot_product_attention(q, k, v, is_causal=past is None, scale=scale)
-        return self.merge(attended), (k, v)
+        return self.merge(F.scaled_dot_product_attention(q, k, v, scale=scale)), (k, v)
 
 
 class MLP(nn.Module):

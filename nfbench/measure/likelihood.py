@@ -68,21 +68,18 @@ def bits_limit(sigma: float) -> float:
     return (HALF_LOG_TWO_PI + math.log(sigma) + LOG_128) / math.log(2)
 
 
-def likelihood_rows(nll: Tensor, bits: Tensor, sigma: float) -> list[dict[str, Any]]:
+def likelihood_rows(nll: Tensor, bits: Tensor | None, sigma: float) -> list[dict[str, Any]]:
     """Return the likelihoods of test images beside their limits, with intervals over images.
 
     Args:
-        nll: `nll_nats_per_dim` of every draw of the training noise, (draws, N). The value is that of the
-            first draw, whose noise the training curves have too.
-        bits: `bits_per_dim` of every draw of the dequantisation, (draws, N). The value is the mean.
+        nll: `nll_nats_per_dim` of every image, (N,).
+        bits: `bits_per_dim` of every image, (N,); None where it was not asked for.
         sigma: training noise.
     """
-    return [
-        _mean_row("nll_nats_per_dim", nll[0]),
-        row("nll_limit", noise_floor(sigma)),
-        _mean_row("bits_per_dim", bits.double().mean(dim=0)),
-        row("bits_limit", bits_limit(sigma)),
-    ]
+    rows = [_mean_row("nll_nats_per_dim", nll), row("nll_limit", noise_floor(sigma))]
+    if bits is None:
+        return rows
+    return [*rows, _mean_row("bits_per_dim", bits), row("bits_limit", bits_limit(sigma))]
 
 
 def _mean_row(name: str, per_image: Tensor) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from torch import Tensor
 class BatchedMuon(torch.optim.Muon):
     """Makes the updates of torch.optim.Muon (nesterov, its "original" learning rate), to rounding.
 
+    Its products are in bfloat16 on a GPU and in float32 on a CPU, of which many have no fast bfloat16.
+
     Options and state are torch's, so a state of either loads into the other.
     """
 
@@ -46,9 +48,9 @@ class BatchedMuon(torch.optim.Muon):
 
 
 def orthogonalised(x: Tensor, group: dict[str, Any]) -> Tensor:
-    """Move the singular values of matrices (N, rows, columns), rows <= columns, near 1, in bfloat16."""
+    """Move the singular values of matrices (N, rows, columns), rows <= columns, near 1."""
     a, b, c = group["ns_coefficients"]
-    x = x.bfloat16()
+    x = x if x.device.type == "cpu" else x.bfloat16()
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=group["eps"])
     for _ in range(group["ns_steps"]):
         gram = x @ x.mT

@@ -195,7 +195,7 @@ def test_rows_are_banked_after_every_process_and_a_failure_stops_nothing(tmp_pat
     }
     asked = []
 
-    def process(request, report):
+    def process(request, run, report):
         asked.append(request)
         if request["row"]["name"] == "sequential-static-B":
             raise UserError("out of luck.")

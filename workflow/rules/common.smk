@@ -16,8 +16,10 @@ from nfbench.files import sha256_file
 from nfbench.registry import own_file, sampler_type
 from nfbench.report.figures.catalogue import chart_names, image_names
 from nfbench.report.table_specs import applies, read_specs
+from nfbench.run_times import where_time_went
 
 ROOT = Path(workflow.basedir)
+STARTED = time.time()
 
 
 def forget_times():
@@ -231,8 +233,8 @@ def samples_print(experiment, row):
 
 
 def likelihood_print(experiment, flow):
-    draws = EXPERIMENTS[experiment].likelihood.draws
-    return fingerprint(code_of("measure_likelihood"), draws, flow_print(experiment, flow))
+    bits_per_dim = EXPERIMENTS[experiment].likelihood.bits_per_dim
+    return fingerprint(code_of("measure_likelihood"), bits_per_dim, flow_print(experiment, flow))
 
 
 def reconstruction_print(experiment, reverse):

@@ -16,9 +16,9 @@ rule train_classifier:
         weights="results/data/{dataset}/classifier.safetensors",
     log:
         "results/data/{dataset}/logs/train_classifier.log",
+    priority: 1  # all that measures quality waits for it
     conda:
         "../../environment.yml"
-    threads: workflow.cores
     resources:
         gpu=1,
     params:
@@ -41,6 +41,7 @@ rule measure_reference:
         statistics="results/data/{dataset}/reference/{space}-{n}.npz",
     log:
         "results/data/{dataset}/logs/measure_reference/{space}-{n}.log",
+    priority: 1
     conda:
         "../../environment.yml"
     resources:

@@ -11,8 +11,6 @@ rule measure_quality:
         rows="results/{experiment}/measure/quality/{sampler}/seed{seed}.csv",
     log:
         "results/{experiment}/logs/measure_quality/{sampler}/seed{seed}.log",
-    benchmark:
-        "results/{experiment}/job_cost/measure_quality/{sampler}/seed{seed}.tsv"
     conda:
         "../../environment.yml"
     resources:
@@ -27,7 +25,7 @@ rule measure_quality:
 
 
 rule measure_likelihood:
-    """Compute a flow's likelihood of test images, with several draws of the noise on them."""
+    """Compute a flow's likelihood of test images."""
     input:
         flow="results/{experiment}/flows/{flow}/seed{seed}.safetensors",
     output:
@@ -40,7 +38,7 @@ rule measure_likelihood:
         gpu=1,
     params:
         data=setting("data"),
-        draws=setting("likelihood", "draws"),
+        bits_per_dim=setting("likelihood", "bits_per_dim"),
         device=setting("device"),
         fingerprint=lambda w: likelihood_print(w.experiment, w.flow),
     script:
@@ -58,6 +56,7 @@ rule measure_reconstruction:
         rows="results/{experiment}/measure/reconstruction/{model}/seed{seed}.csv",
     log:
         "results/{experiment}/logs/measure_reconstruction/{model}/seed{seed}.log",
+    priority: 1  # the longest of those that nothing waits for
     conda:
         "../../environment.yml"
     resources:

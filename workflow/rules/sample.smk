@@ -56,8 +56,6 @@ rule draw_samples:
         unclamped="results/{experiment}/samples/{sampler}/seed{seed}.npy",
     log:
         "results/{experiment}/logs/draw_samples/{sampler}/seed{seed}.log",
-    benchmark:
-        "results/{experiment}/job_cost/draw_samples/{sampler}/seed{seed}.tsv"
     conda:
         "../../environment.yml"
     resources:

@@ -1,3 +1,4 @@
+# Trainings take all cores, so they come first: what is left then runs side by side without a gap.
 # A changed fingerprint trains again; `--rerun-triggers input` keeps what is trained whatever has changed.
 rule train_flow:
     """Train a flow, TARFlow, by maximum likelihood."""
@@ -6,8 +7,7 @@ rule train_flow:
         rows="results/{experiment}/flows/{flow}/seed{seed}.csv",
     log:
         "results/{experiment}/logs/train_flow/{flow}/seed{seed}.log",
-    benchmark:
-        "results/{experiment}/job_cost/train_flow/{flow}/seed{seed}.tsv"
+    priority: 2
     conda:
         "../../environment.yml"
     threads: training_threads
@@ -38,8 +38,7 @@ rule train_reverse:
         rows="results/{experiment}/reverses/{model}/seed{seed}.csv",
     log:
         "results/{experiment}/logs/train_reverse/{model}/seed{seed}.log",
-    benchmark:
-        "results/{experiment}/job_cost/train_reverse/{model}/seed{seed}.tsv"
+    priority: 2
     conda:
         "../../environment.yml"
     threads: training_threads

@@ -37,6 +37,7 @@ from nfbench.files import atomic_path
 
 NOT_FINITE = "features are not finite; leave the value empty and set a flag"
 NEIGHBOURS = 3  # k of precision and recall
+MOST_AT_ONCE = 10_000  # images whose distances from each other are held at once; 4 matrices of 400 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +193,7 @@ def precision_recall(
     found = prc_features_to_metric(
         *(torch.from_numpy(part) for part in pair),
         prc_neighborhood=neighbours,
-        save_cpu_ram=True,  # distances in pieces
+        save_cpu_ram=n > MOST_AT_ONCE,  # distances in pieces, some of them twice
         verbose=False,
     )
     return found[KEY_METRIC_PRECISION], found[KEY_METRIC_RECALL]

@@ -2,13 +2,12 @@
 
 In every repetition every sampler is timed once, in a process of its own, in an order drawn for that
 repetition. One sampler is timed twice, as its own A/A replicate: the ratio of the two shows what the
-benchmark can resolve. A process is a run of tests/speed/test_samplers.py by pytest-benchmark.
+benchmark can resolve. A process is a run of tests/speed/test_samplers.py by pytest-benchmark. Those of a
+repetition are forked from one new process, so that repetitions differ in all that a start draws at random.
 """
 
 import itertools
 import random
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from nfbench.config import FlowConfig, ReverseConfig, SamplerRow
 from nfbench.errors import UserError
 from nfbench.files import read_json, write_json
+from nfbench.measure.speed.forks import Forks
 from nfbench.measure.speed.machine import is_busy
 from nfbench.measurements import row
 
@@ -101,13 +101,15 @@ def measure(
     common = {"device": device, "threads": threads}
     common |= {key: speed[key] for key in ("batch_sizes", "seconds", "min_calls")}
     rows: list[Row] = []
-    for repetition, (name, metric) in ((i, timing) for i, order in enumerate(plan) for timing in order):
-        subject = by_name[name]
-        request = common | dict(subject) | {"guidance": scales_of(subject["row"], speed["guidance"])}
-        request["precisions"] = precisions_of(subject["row"], speed["precisions"])
-        request["costs"] = metric == TIME and needs_costs(rows, name)
-        report(f"repetition {repetition + 1}/{len(plan)}: {name}")
-        rows += rows_of((name, metric), repetition, request, run_process(request, report))
+    for repetition, order in enumerate(plan):
+        with Forks() as run:
+            for name, metric in order:
+                subject = by_name[name]
+                request = common | dict(subject) | {"guidance": scales_of(subject["row"], speed["guidance"])}
+                request["precisions"] = precisions_of(subject["row"], speed["precisions"])
+                request["costs"] = metric == TIME and needs_costs(rows, name)
+                report(f"repetition {repetition + 1}/{len(plan)}: {name}")
+                rows += rows_of((name, metric), repetition, request, run_process(request, run, report))
     return with_origin(rows)
 
 
@@ -118,11 +120,14 @@ def needs_costs(rows: Sequence[Row], sampler: str) -> bool:
     return not latest or "busy" in latest or "unstable" in latest
 
 
-def run_process(request: Mapping[str, Any], report: Report) -> list[Row]:
+def run_process(
+    request: Mapping[str, Any], run: Callable[[Sequence[str], Path], int], report: Report
+) -> list[Row]:
     """Time one sampler in a process of its own.
 
     Args:
         request: what tests/speed/test_samplers.py reads.
+        run: a `Forks`.
         report: is given the reasons for what could not be measured.
 
     Returns:
@@ -132,16 +137,16 @@ def run_process(request: Mapping[str, Any], report: Report) -> list[Row]:
         UserError: the process failed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        asked, found = Path(folder, "request.json"), Path(folder, "cells.json")
+        asked, found, output = (Path(folder, name) for name in ("request.json", "cells.json", "output.txt"))
         write_json(asked, dict(request))
-        command = [sys.executable, "-m", "pytest", str(SUITE), "-q", "-p", "no:cacheprovider"]
-        command += ["--benchmark-only", f"--benchmark-json={found}", f"--request={asked}"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        lines = (done.stdout + done.stderr).splitlines()
-        if done.returncode < 0:
-            report(f"killed by signal {-done.returncode}, as happens where memory runs out")
+        arguments = [str(SUITE), "-q", "-p", "no:cacheprovider"]
+        arguments += ["--benchmark-only", f"--benchmark-json={found}", f"--request={asked}"]
+        status = run(arguments, output)
+        if status < 0:
+            report(f"killed by signal {-status}, as happens where memory runs out")
             return []
-        if done.returncode:
+        lines = output.read_text().splitlines()
+        if status:
             _fail(request["row"]["name"], lines, report)
         for line in lines:
             if line.startswith("SKIPPED"):

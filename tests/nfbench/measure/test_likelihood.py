@@ -67,8 +67,8 @@ def test_a_logdet_per_token_is_refused():
         nll_nats_per_dim(torch.zeros(SHAPE), torch.zeros(3, 7))
 
 
-def test_rows_take_the_first_nll_and_the_mean_of_all_bits_beside_their_limits():
-    nll, bits = torch.tensor([[1.0, 3.0, 2.0], [9.0, 9.0, 9.0]]), torch.tensor([[4.0, 6.0], [8.0, 6.0]])
+def test_rows_are_means_over_images_beside_their_limits():
+    nll, bits = torch.tensor([1.0, 3.0, 2.0]), torch.tensor([6.0, 6.0])
     found = {row["metric"]: row for row in likelihood_rows(nll, bits, sigma=0.2)}
     assert (found["nll_nats_per_dim"]["value"], found["nll_nats_per_dim"]["n"]) == (2, 3)
     reach = 4.302652729911275 / math.sqrt(3)  # Student's quantile at two degrees of freedom, spread 1
@@ -78,8 +78,13 @@ def test_rows_take_the_first_nll_and_the_mean_of_all_bits_beside_their_limits():
     assert found["bits_limit"]["value"] == bits_limit(0.2)
 
 
+def test_bits_that_were_not_asked_for_have_no_row():
+    found = [row["metric"] for row in likelihood_rows(torch.ones(3), None, sigma=0.2)]
+    assert found == ["nll_nats_per_dim", "nll_limit"]
+
+
 def test_a_likelihood_that_is_not_finite_has_no_value():
-    bad = torch.tensor([[1.0, math.inf], [1.0, 2.0]])
+    bad = torch.tensor([1.0, math.inf])
     found = {row["metric"]: row for row in likelihood_rows(bad, bad, sigma=0.2)}
     for name in ("nll_nats_per_dim", "bits_per_dim"):
         assert (found[name]["value"], found[name]["flag"]) == (None, "non_finite")

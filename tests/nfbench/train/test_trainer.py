@@ -145,7 +145,7 @@ def test_muon_in_batches_is_torch_s_and_takes_its_state():
         batched.step()
         plain.step()
     for one, other in zip(ours, torchs, strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=2e-4)  # bfloat16 of updates of about 0.01
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-3)  # four updates, torch has bfloat16
         torch.testing.assert_close(batched.state[one], plain.state[other])
     batched.load_state_dict(plain.state_dict())
     plain.load_state_dict(batched.state_dict())

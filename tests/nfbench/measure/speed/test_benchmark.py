@@ -1,10 +1,10 @@
 """The speed benchmark: order, reading, flags, and one run of it with tiny settings."""
 
 import json
-import subprocess
+import os
+import signal
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +12,7 @@ from nfbench.config import FlowConfig, SamplerRow, SpeedConfig
 from nfbench.errors import UserError
 from nfbench.measure.speed import benchmark
 from nfbench.measure.speed.benchmark import REPLICATE, TIME, orders, read_cells, rows_of, timed_once
+from nfbench.measure.speed.forks import Forks
 from nfbench.measurements import read_rows, write_rows
 
 REQUEST = {"precisions": None, "batch_sizes": [1, 4], "guidance": [0.0]}
@@ -134,27 +135,47 @@ def test_a_file_that_is_no_result_is_named_in_the_error(tmp_path: Path, content:
         read_cells(tmp_path / "none.json")
 
 
-def process(monkeypatch: pytest.MonkeyPatch, status: int, output: str) -> list[str]:
-    """Let processes end so; returns the list that their reports go to."""
-    done = SimpleNamespace(returncode=status, stdout=output, stderr="")
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
-    return []
+def ending(status: int, printed: str):
+    """Return what runs a process that ends so."""
+    return lambda arguments, output: output.write_text(printed) and status
 
 
-def test_a_killed_process_leaves_its_cells_unmeasured(monkeypatch: pytest.MonkeyPatch):
-    log = process(monkeypatch, -9, "")
-    assert benchmark.run_process({"row": {"name": "s"}}, log.append) == []
+def test_a_killed_process_leaves_its_cells_unmeasured():
+    log = []
+    assert benchmark.run_process({"row": {"name": "s"}}, ending(-9, "a part"), log.append) == []
     assert log == ["killed by signal 9, as happens where memory runs out"]
 
 
-def test_a_failed_process_raises_its_user_error_or_names_the_log(monkeypatch: pytest.MonkeyPatch):
-    log = process(monkeypatch, 1, "E   nfbench.errors.UserError: m.safetensors is missing.\n")
+def test_a_failed_process_raises_its_user_error_or_names_the_log():
+    log, known = [], ending(1, "E   nfbench.errors.UserError: m.safetensors is missing.\n")
     with pytest.raises(UserError, match=r"^m.safetensors is missing\.$"):
-        benchmark.run_process({"row": {"name": "s"}}, log.append)
-    log = process(monkeypatch, 1, "E   ValueError: no\n")
+        benchmark.run_process({"row": {"name": "s"}}, known, [].append)
     with pytest.raises(UserError, match="timing of 's' failed"):
-        benchmark.run_process({"row": {"name": "s"}}, log.append)
+        benchmark.run_process({"row": {"name": "s"}}, ending(1, "E   ValueError: no\n"), log.append)
     assert log == ["E   ValueError: no"]
+
+
+KILLED = """
+import os, signal
+def test_alone():
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_processes_are_forked_one_after_the_other_and_one_that_is_killed_harms_no_other(tmp_path):
+    (tmp_path / "test_killed.py").write_text(KILLED)
+    (tmp_path / "test_own.py").write_text("import os\ndef test_own(): print(f'process {os.getpid()}.')")
+    output = tmp_path / "output.txt"
+    with Forks() as run:
+        assert run([str(tmp_path / "test_killed.py")], output) == -signal.SIGKILL
+        printed = []
+        for _ in range(2):
+            assert run([str(tmp_path / "test_own.py"), "-s"], output) == 0
+            printed.append(output.read_text().partition("process ")[2].partition(".")[0])
+        assert len({*printed, str(os.getpid())}) == 3
+        os.kill(run._server.pid, signal.SIGKILL)
+        with pytest.raises(UserError, match="has ended"):
+            run([], output)
 
 
 OWN = '''
@@ -195,8 +216,8 @@ def test_a_sampler_of_one_s_own_with_random_weights_gives_complete_rows(tmp_path
     speed = SpeedConfig(batch_sizes=[1, 2], repetitions=1, seconds=0.01, min_calls=2).model_dump(mode="json")
     run, known = benchmark.run_process, []
 
-    def run_once(request, report):  # starting a process takes seconds; the replicate takes what was timed
-        known.append(known[0] if known else run(request | {"costs": True}, report))
+    def run_once(request, forks, report):  # the replicate takes what was timed
+        known.append(known[0] if known else run(request | {"costs": True}, forks, report))
         return known[0]
 
     monkeypatch.setattr(benchmark, "run_process", run_once)
