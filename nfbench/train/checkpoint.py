@@ -64,6 +64,8 @@ def load_model(
 ) -> nn.Module:
     """Build a model from its stored architecture and give it its weights, in evaluation mode on the CPU.
 
+    The weights need no gradient, which saves the score of a flow a tenth of its time.
+
     `read_meta` gives what is known of its training; `step` is that of `load_checkpoint`.
 
     Raises:
@@ -78,7 +80,7 @@ def load_model(
         raise UserError(
             f"Checkpoint {path} is of another version of '{kind}' ({reason}); train it again."
         ) from None
-    return model.eval()
+    return model.eval().requires_grad_(False)
 
 
 def read_meta(path: str | Path) -> dict[str, Any]:

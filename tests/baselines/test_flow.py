@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from baselines import TarFlow, TarFlowSpec, load_flow, save_flow
+from baselines.tarflow.training import new_flow
 from nfbench.data.tokens import images_to_tokens
 from nfbench.errors import UserError
 from nfbench.train.checkpoint import read_meta
@@ -81,6 +82,18 @@ def test_fresh_flow_is_nearly_the_identity():
         torch.nn.init.zeros_(block.proj_out.bias)
     x = torch.randn(2, 1, 14, 14)
     torch.testing.assert_close(flow.encode(x).z, images_to_tokens(x, 2))
+
+
+def test_a_flow_to_be_trained_has_layers_that_are_the_identity_and_depends_on_the_seed_alone():
+    spec = TarFlowSpec(1, 8, 2, 16, blocks=2, layers_per_block=2, head_dim=8, n_classes=3)
+    flow, h = new_flow(spec, seed=1), torch.randn(2, 5, 16)
+    for block in flow.blocks:
+        for layer in block.attn_blocks:
+            assert torch.equal(layer(h)[0], h)
+    again, other = (new_flow(spec, seed).state_dict() for seed in (1, 2))
+    assert all(torch.equal(value, again[name]) for name, value in flow.state_dict().items())
+    name = "blocks.0.attn_blocks.0.attention.qkv.weight"
+    assert not torch.equal(again[name], other[name])
 
 
 def test_checkpoint_round_trip_keeps_weights_architecture_and_facts(flow, tmp_path, x, y):

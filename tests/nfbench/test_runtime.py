@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from nfbench import runtime
@@ -87,6 +88,20 @@ def test_a_module_in_full_precision_rounds_nothing_inside_autocast():
 def test_a_module_in_full_precision_is_sized_up_without_values():
     with torch.device("meta"):
         assert in_full_precision(nn.Linear(6, 4), torch.empty(3, 6)).shape == (3, 4)
+
+
+@pytest.mark.parametrize("tokens", [1, 5, runtime.SHORT_SEQUENCE + 1])
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("scale", [None, 0.3])
+def test_attention_is_torch_s_with_its_gradient(tokens, is_causal, scale):
+    rng = torch.Generator().manual_seed(0)
+    given = [torch.randn(2, 3, tokens, 4, generator=rng, dtype=torch.float64) for _ in range(3)]
+    found = []
+    for function in (runtime.attend, F.scaled_dot_product_attention):
+        q, k, v = (x.clone().requires_grad_(True) for x in given)
+        out = function(q, k, v, is_causal=is_causal, scale=scale)
+        found.append([out, *torch.autograd.grad(out.square().sum(), (q, k, v))])
+    torch.testing.assert_close(*found)
 
 
 def test_tf32_is_allowed_on_a_gpu_alone():

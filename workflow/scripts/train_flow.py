@@ -1,10 +1,7 @@
 """Train a flow."""
 
-import torch
-
 from baselines.tarflow.checkpoint import save_flow
-from baselines.tarflow.model import TarFlow
-from baselines.tarflow.training import flow_spec, likelihood_loss, state_rms, validation_measure
+from baselines.tarflow.training import flow_spec, likelihood_loss, new_flow, state_rms, validation_measure
 from nfbench.config import FlowConfig
 from nfbench.data.datasets import load_section
 from nfbench.measurements import row, write_rows
@@ -20,9 +17,8 @@ with script(snakemake.log[0], snakemake.threads) as report:
     name, seed = snakemake.wildcards.flow, int(snakemake.wildcards.seed)
     splits = load_section(params.data)
 
-    torch.manual_seed(seed)
     with training(
-        TarFlow(flow_spec(config, splits)).to(runtime.device),
+        new_flow(flow_spec(config, splits), seed).to(runtime.device),
         likelihood_loss(config.class_dropout_prob),
         splits.train,
         config.training,

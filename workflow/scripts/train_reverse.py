@@ -18,7 +18,7 @@ with script(snakemake.log[0], snakemake.threads) as report:
     runtime = Runtime.resolve(params.device, params.precision, params.compile)
     name, seed = snakemake.wildcards.model, int(snakemake.wildcards.seed)
     splits = load_section(params.data)
-    flow = load_flow(snakemake.input.flow).requires_grad_(False).to(runtime.device)
+    flow = load_flow(snakemake.input.flow).to(runtime.device)
     flow_sha256 = sha256_file(snakemake.input.flow)
     classifier = snakemake.input.classifier or None
 

@@ -120,9 +120,10 @@ def train_classifier(
         raise ValueError(f"batch_size {batch_size} is more than the {len(train)} images")
     channels, image_size = train.images.shape[1], train.images.shape[-1]
     spec = ClassifierSpec(channels, image_size, len(train.classes), width)
-    model = _initialised(spec, seed).to(device)
+    # Channels last: convolutions are half as fast again on a CPU.
+    model = _initialised(spec, seed).to(device, memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=1e-2)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=1e-2, fused=True)
     steps = epochs * (len(train) // batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps + 1)
     start = time.perf_counter()
@@ -240,7 +241,7 @@ def _train_epoch(
     model.train()
     with full_precision():
         for batch in batches:
-            x = to_float(images[batch]).to(device)
+            x = to_float(images[batch]).to(device, memory_format=torch.channels_last)
             loss = F.cross_entropy(model(x), labels[batch].to(device))
             optimiser.zero_grad()
             loss.backward()

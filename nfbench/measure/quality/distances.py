@@ -1,4 +1,4 @@
-"""Distances between sets of features, by torch-fidelity, and the file of the reference features.
+"""Distances between sets of features, most by torch-fidelity, and the file of the reference features.
 
 "Frechet distance" is the formula behind FID (arXiv:1706.08500); the name FID is kept for Inception
 features.
@@ -11,11 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch_fidelity.metric_fid import (
-    KEY_METRIC_FID,
-    fid_features_to_statistics,
-    fid_statistics_to_metric,
-)
+from torch_fidelity.metric_fid import fid_features_to_statistics
 from torch_fidelity.metric_isc import (
     KEY_METRIC_ISC_MEAN,
     KEY_METRIC_ISC_STD,
@@ -102,15 +98,22 @@ def statistics(features: np.ndarray) -> Statistics:
 def frechet(a: Statistics, b: Statistics) -> float:
     """Return |mu_a - mu_b|^2 + tr(sigma_a + sigma_b - 2 (sigma_a sigma_b)^1/2).
 
-    Rounding may leave a value slightly below zero; it is not clamped. Seconds at 1280 features.
+    With R the root of sigma_b, the trace of that root is the sum of the roots of the eigenvalues of the
+    symmetric R sigma_a R: what torch-fidelity computes, in a third of the time. Rounding may leave a value
+    slightly below zero; it is not clamped.
+
+    Args:
+        b: the reference, whose root is computed once.
 
     Raises:
         ValueError: the spaces have different dimensions.
     """
     if a.dim != b.dim:
         raise ValueError(f"statistics of {a.dim} and {b.dim} features are not of one space")
-    pair = ({"mu": s.mu, "sigma": s.sigma} for s in (a, b))
-    return fid_statistics_to_metric(*pair, verbose=False)[KEY_METRIC_FID]
+    eigenvalues = np.linalg.eigvalsh(b.root @ a.sigma @ b.root)
+    common = np.sqrt(eigenvalues.clip(min=0)).sum()  # rounding makes zeros of a deficient rank negative
+    difference = a.mu - b.mu
+    return float(difference @ difference + np.trace(a.sigma) + np.trace(b.sigma) - 2 * common)
 
 
 def rank_deficient(n: int, dim: int) -> bool:
@@ -227,6 +230,7 @@ def write_reference(
             temporary,
             mu=stats.mu,
             sigma=stats.sigma,
+            root=stats.root,
             features=reference.features,
             space=space,
             data_sha256=data_sha256,
@@ -245,6 +249,7 @@ def read_reference(path: str | Path) -> Reference:
         with np.load(path, allow_pickle=False) as file:
             features = file["features"]
             stats = Statistics(file["mu"], file["sigma"], len(features))
+            vars(stats)["root"] = file["root"]  # what the property would compute
             names = ("space", "data_sha256", "weights_sha256")
             return Reference(stats, features, *(str(file[name]) for name in names))
     except FileNotFoundError:

@@ -243,7 +243,8 @@ def extract_with_logits(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Compute features, and the logits of the Inception score, by torch-fidelity's own loop in float32.
 
-    No TF32. An image's features depend on the image alone, up to rounding.
+    No TF32. An image's features depend on the image alone, up to rounding, so equal images, e.g. the means
+    of classes, are computed once.
 
     Args:
         space: a key of `spaces()`.
@@ -262,9 +263,11 @@ def extract_with_logits(
         ValueError: no images, wrong images, or features that are not finite.
     """
     name, device = extractor_name(space), torch.device(device)
-    data = ImageDataset(images)
-    if len(data) == 0:
+    if len(images) == 0:
         raise ValueError("there are no images to extract features from")
+    numbers: dict[bytes, int] = {}  # of distinct images, in the order of their first
+    which = np.array([numbers.setdefault(image.tobytes(), len(numbers)) for image in images])
+    data = ImageDataset(images[np.unique(which, return_index=True)[1]])
     layers = [layer for layer in (_SPACES[space].layer, _SPACES[space].logits) if layer]
     cuda = device.type == "cuda"
     options = {"feature_extractor_weights_path": classifier, "verbose": False}
@@ -280,7 +283,7 @@ def extract_with_logits(
             for layer in layers:
                 chunks[layer].append(features[layer].numpy())
             report(f"{space} features  {progress(start + len(chunk), len(data), started)}")
-    found = [_finite(space, np.concatenate(chunks[layer])) for layer in layers]
+    found = [_finite(space, np.concatenate(chunks[layer])[which]) for layer in layers]
     return found[0], (found[1] if len(found) > 1 else None)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from torch_fidelity import calculate_metrics
+from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
 from nfbench.data.datasets import Splits
 from nfbench.errors import UserError
@@ -129,6 +130,15 @@ def test_kid_depends_on_its_seed_alone(features: np.ndarray):
 def test_kid_subsets_must_fit_the_sets(features: np.ndarray, size: int):
     with pytest.raises(ValueError, match="does not fit"):
         kid(features[:200], features, subset_size=size)
+
+
+@pytest.mark.parametrize("n", [30, 400])  # fewer and more images than features
+def test_frechet_distance_is_torch_fidelity_s(n: int):
+    rng = np.random.default_rng(0)
+    a, b = (statistics(rng.normal(size=(m, 64)) @ rng.normal(size=(64, 64))) for m in (n, 500))
+    pair = ({"mu": each.mu, "sigma": each.sigma} for each in (a, b))
+    theirs = fid_statistics_to_metric(*pair, verbose=False)[KEY_METRIC_FID]
+    assert frechet(a, b) == pytest.approx(theirs, rel=1e-6)
 
 
 def test_both_distances_agree_with_torch_fidelity(digits: Splits, classifier_path: Path):

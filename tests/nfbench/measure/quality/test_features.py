@@ -67,6 +67,14 @@ def test_effnet_features_do_not_depend_on_the_batch(digits: Splits):
     assert np.abs(whole - extract("effnet", images[::-1])[::-1]).max() < 1e-4 * np.abs(whole).max()
 
 
+def test_equal_images_are_computed_once():
+    images, lines = np.random.default_rng(0).integers(0, 256, (3, 1, 8, 8), dtype=np.uint8), []
+    again = images[[1, 0, 1, 1, 2]]
+    got = extract("effnet", again, report=lines.append)
+    np.testing.assert_array_equal(got, extract("effnet", images[[1, 0, 2]])[[0, 1, 0, 0, 2]])
+    assert "3/3 images" in lines[-1]
+
+
 def test_grey_is_colour_of_three_equal_channels(digits: Splits):
     grey = digits.test.images[:3]
     np.testing.assert_array_equal(extract("effnet", grey), extract("effnet", np.repeat(grey, 3, axis=1)))
