@@ -72,7 +72,10 @@ class TrainingConfig(Section):
     learning_rate: Positive = Field(0.005, description="Peak learning rate of AdamW.")
     muon_learning_rate: Positive = Field(0.02, description="Peak learning rate of Muon.")
     weight_decay: NonNegative = Field(1e-4, description="Decoupled weight decay of both.")
-    warmup_steps: Natural = Field(100, description="Steps of linear warm-up before the cosine.")
+    warmup_steps: Natural = Field(100, description="Steps of linear warm-up.")
+    decay: Literal["cosine", "linear"] = Field(
+        "cosine", description="How the learning rates fall after it; cosine: as published."
+    )
     final_learning_rate_fraction: Share = Field(0.01, description="Last learning rate over the peak.")
     gradient_clip: Positive | None = Field(1.0, description="Largest gradient norm; null for no clipping.")
     ema_decay: Annotated[Float, Field(ge=0, lt=1)] = Field(

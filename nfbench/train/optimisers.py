@@ -58,15 +58,16 @@ def _adamw(parameters: list[nn.Parameter], config: TrainingConfig) -> Optimizer:
 
 
 def learning_rate_factor(step: int, config: TrainingConfig) -> float:
-    """Return the factor on every learning rate at a step 0, 1, ...: linear warm-up, then cosine.
+    """Return the factor on every learning rate at a step 0, 1, ...: linear warm-up, then the decay.
 
-    As in the published TARFlow code: from `final_learning_rate_fraction` at step 0 up to 1 at step
-    `warmup_steps`, and down again to that fraction at step `steps`, the first that is not made. The
-    published schedule would rise again after it; this one stays.
+    From `final_learning_rate_fraction` at step 0 up to 1 at step `warmup_steps`, and down again to that
+    fraction at step `steps`, the first that is not made. With the cosine it is that of the published TARFlow
+    code, which would rise again after the last step; this one stays.
     """
     floor = config.final_learning_rate_fraction
     if step < config.warmup_steps:
         return floor + (1 - floor) * step / config.warmup_steps
     span = max(1, config.steps - config.warmup_steps)
     progress = min(1.0, (step - config.warmup_steps) / span)
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+    fallen = progress if config.decay == "linear" else 0.5 * (1 - math.cos(math.pi * progress))
+    return floor + (1 - floor) * (1 - fallen)

@@ -113,10 +113,12 @@ def test_a_step_s_batch_depends_on_seed_and_step_alone():
     assert not torch.equal(one.at(7)[0], ResidentBatches(toy_data(), 8, seed=2, device=CPU).at(7)[0])
 
 
-def test_learning_rate_warms_up_and_falls_to_its_floor():
-    config = changed(steps=105, warmup_steps=5, final_learning_rate_fraction=0.1)
+@pytest.mark.parametrize(("decay", "at_a_quarter"), [("linear", 0.75), ("cosine", 0.5 + 0.125**0.5)])
+def test_learning_rate_warms_up_and_falls_to_its_floor(decay, at_a_quarter):
+    config = changed(steps=105, warmup_steps=5, final_learning_rate_fraction=0.1, decay=decay)
     factors = [learning_rate_factor(step, config) for step in range(106)]
     assert factors[:6] == pytest.approx([0.1, 0.28, 0.46, 0.64, 0.82, 1.0])
+    assert factors[30] == pytest.approx(0.1 + 0.9 * at_a_quarter)
     assert factors[55] == pytest.approx(0.1 + 0.9 * 0.5)
     assert factors[105] == pytest.approx(0.1)
     assert all(a >= b for a, b in zip(factors[5:], factors[6:], strict=False))
