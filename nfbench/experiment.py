@@ -277,7 +277,7 @@ def _attributes(
 def _check_guidance(
     entry: SamplerEntry, models: Experiment, scale: float, options: Mapping[str, Any], where: str
 ) -> None:
-    """Refuse a learned sampler that guides in one evaluation by more than its model is trained for."""
+    """Refuse a learned sampler that is guided in a way that its model is not trained for."""
     if not scale or not entry.reverse or entry.type:
         return
     reverse = models.reverses[entry.reverse]
@@ -287,6 +287,11 @@ def _check_guidance(
         raise UserError(
             f"{where} is guided by {scale:g}, and its model is trained with at most {reverse.guidance_max:g};"
             " lower 'guidance', or set 'evaluations' to 2."
+        )
+    if not reverse.class_dropout_prob:
+        raise UserError(
+            f"{where} is guided away from images without class, which its model is not trained for; set"
+            f" 'class_dropout_prob' of '{entry.reverse}' above 0."
         )
 
 

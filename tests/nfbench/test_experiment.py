@@ -122,15 +122,9 @@ def sampler(**keys):
         ({"samplers": []}, "'samplers' is []"),
         ({"samplers": [ONE | {"y": None}]}, "sampler 'x': an item has one name with its keys below it"),
         ({"samplers": [{"x@": {"type": "real"}}, {"x y": {"type": "real"}}]}, "'x y': a name may have"),
-        (
-            sampler(type="jacobi", tolerence=0.1),
-            "'jacobi' has no option 'tolerence'; did you mean",
-        ),
+        (sampler(type="jacobi", tolerence=0.1), "'jacobi' has no option 'tolerence'; did you mean"),
         (sampler(type="jacobi", tolerance=-1), "the option 'tolerance' of 'jacobi' is -1: input should be"),
-        (
-            sampler(type="jacobi", max_iterations=True),
-            "'max_iterations' of 'jacobi' is True: a number",
-        ),
+        (sampler(type="jacobi", max_iterations=True), "'max_iterations' of 'jacobi' is True: a number"),
         (sampler(type="jacobi", strength=0.5), "'strength' is an option of denoising; draw from 'jacobi"),
         (sampler(type="jacobi", tolerance=[]), "sampler 'x' sweeps over an empty list"),
         (sampler(type="jacobi", guidance=[0, 0]), "two samplers are called 'x@guidance=0.0'"),
@@ -145,6 +139,11 @@ def sampler(**keys):
         ({"samplers": ["biflow+denoise"]}, "sampler 'biflow+denoise' has clean images"),
         ({"samplers": [{"real": {"denoise": True}}]}, "sampler 'real' has clean images, or real ones"),
         (sampler(reverse="biflow", guidance=1), "guided by 1, and its model is trained with at most 0"),
+        (
+            sampler(reverse="biflow", guidance=1, evaluations=2)
+            | {"reverses": {"biflow": {"class_dropout_prob": 0}}},
+            "set 'class_dropout_prob' of 'biflow' above 0",
+        ),
         (
             {"samplers": ["f"], "reverses": {"f": {"objective": "farmer", "training": {"steps": 1}}}}
             | {"sampling": {"guidance": 1.0}},
