@@ -1,7 +1,6 @@
 """Where the time of a run went, from Snakemake's own records of its jobs."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 from tabulate import tabulate
@@ -16,29 +15,31 @@ def where_time_went(records: Path, started: float, ended: float) -> str:
         records: Snakemake's folder `.snakemake/metadata`.
         started, ended: of the run, seconds since the epoch; jobs of earlier runs are left out.
     """
-    jobs = sorted(_jobs(records, started), reverse=True)
+    jobs = _jobs(records, started)
     if not jobs:
         return ""
-    total = sum(seconds for seconds, *_ in jobs)
+    total = sum(seconds for _, _, seconds in jobs)
     rows = []
-    for rule in dict.fromkeys(rule for _, rule, _ in jobs):
-        ours = [(seconds, name) for seconds, each, name in jobs if each == rule]
-        spent = sum(seconds for seconds, _ in ours)
-        rows.append((rule, len(ours), spent, f"{spent / total:.0%}", f"{ours[0][0]:.0f} s, {ours[0][1]}"))
+    for rule in dict.fromkeys(rule for rule, _, _ in jobs):
+        ours = [(seconds, log) for each, log, seconds in jobs if each == rule]
+        (most, longest), spent = max(ours), sum(seconds for seconds, _ in ours)
+        name = Path(longest).with_suffix("").as_posix().rpartition("logs/")[2]
+        rows.append((rule, len(ours), spent, f"{spent / total:.0%}", f"{most:.0f} s, {name}"))
     rows.sort(key=lambda row: -row[2])
     table = tabulate(rows, headers=("rule", "jobs", "seconds", "share", "longest"), floatfmt=".0f")
     return f"{len(jobs)} jobs took {total:.0f} s in all, side by side {ended - started:.0f} s:\n{table}"
 
 
-def _jobs(records: Path, started: float) -> Iterator[tuple[float, str, str]]:
-    """Yield (seconds, rule, name) of every job since the start; each of its outputs has a record."""
-    seen = set()
-    for path in records.rglob("*"):
-        if not path.is_file():
+def _jobs(records: Path, started: float) -> list[tuple[str, str, float]]:
+    """Return (rule, log, seconds) of every job since the start; each of its outputs has a record."""
+    spans: dict[tuple[str, str], tuple[float, float]] = {}
+    for path in (path for path in records.rglob("*") if path.is_file()):
+        try:
+            record = json.loads(path.read_text())
+            key, begun, ended = (record["rule"], record["log"][0]), record["starttime"], record["endtime"]
+        except (OSError, ValueError, LookupError):  # cut off, or of a job that keeps no log
             continue
-        record = json.loads(path.read_text())
-        key = record["rule"], record["starttime"], record["endtime"]
-        if record["starttime"] >= started and key not in seen:
-            seen.add(key)
-            name = Path(record["log"][0]).with_suffix("").as_posix().rpartition("logs/")[2]
-            yield record["endtime"] - record["starttime"], record["rule"], name
+        if begun >= started:
+            first, last = spans.get(key, (begun, ended))
+            spans[key] = min(first, begun), max(last, ended)
+    return [(*key, last - first) for key, (first, last) in spans.items()]

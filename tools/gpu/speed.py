@@ -124,31 +124,31 @@ def main() -> int:
             bank(rows, experiment, options.folder)
         known = {row.name for row in experiment.samplers}
         plan = PLAN if options.device != "cpu" else tuple(filter(None, map(on_a_cpu, PLAN)))
-        with Forks() as run:
-            for step in [step for step in plan if step.sampler in known][: options.first]:
-                if is_known(step, rows):
-                    continue
-                if time.monotonic() - started > options.seconds:
-                    print(f"no time left for {step}", flush=True)
-                    continue
-                begun, request = time.monotonic(), request_for(experiment, step, options.device, options.cell)
-                try:
+        for step in [step for step in plan if step.sampler in known][: options.first]:
+            if is_known(step, rows):
+                continue
+            if time.monotonic() - started > options.seconds:
+                print(f"no time left for {step}", flush=True)
+                continue
+            begun, request = time.monotonic(), request_for(experiment, step, options.device, options.cell)
+            try:
+                with Forks() as run:
                     cells = run_process(request, run, lambda line: print(line, flush=True))
-                except UserError as error:
-                    print(f"failed: {step}: {error}", flush=True)
-                    status = 1
-                    continue
-                made = rows_of((step.sampler, TIME), step.repetition, request, cells)
-                rows += made
-                for row in made:
-                    if row["metric"] in (TIME, "utilisation"):
-                        at = " ".join(str(row[key]) for key in ("precision", "batch_size", "guidance"))
-                        print(f"{step.sampler} {at} {row['metric']} {row['value']} {row.get('flag', '')}")
-                print(f"{step.sampler}: {time.monotonic() - begun:.1f} s in all", flush=True)
-                if cells:
-                    bank(rows, experiment, options.folder)
-                    if options.known:
-                        write_rows(options.known, with_origin(rows))
+            except UserError as error:
+                print(f"failed: {step}: {error}", flush=True)
+                status = 1
+                continue
+            made = rows_of((step.sampler, TIME), step.repetition, request, cells)
+            rows += made
+            for row in made:
+                if row["metric"] in (TIME, "utilisation"):
+                    at = " ".join(str(row[key]) for key in ("precision", "batch_size", "guidance"))
+                    print(f"{step.sampler} {at} {row['metric']} {row['value']} {row.get('flag', '')}")
+            print(f"{step.sampler}: {time.monotonic() - begun:.1f} s in all", flush=True)
+            if cells:
+                bank(rows, experiment, options.folder)
+                if options.known:
+                    write_rows(options.known, with_origin(rows))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

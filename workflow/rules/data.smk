@@ -16,7 +16,8 @@ rule train_classifier:
         weights="results/data/{dataset}/classifier.safetensors",
     log:
         "results/data/{dataset}/logs/train_classifier.log",
-    priority: 1  # all that measures quality waits for it
+    # All that measures quality waits for it, and some trainings do.
+    priority: 3 if any(compared_features(r) for e in EXPERIMENTS.values() for r in e.reverses.values()) else 1
     conda:
         "../../environment.yml"
     resources:

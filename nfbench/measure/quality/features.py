@@ -1,5 +1,6 @@
 """Feature spaces for torch-fidelity: EfficientNet-Lite0, the domain classifier, Inception-v3, DINOv2."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -266,7 +267,8 @@ def extract_with_logits(
     if len(images) == 0:
         raise ValueError("there are no images to extract features from")
     numbers: dict[bytes, int] = {}  # of distinct images, in the order of their first
-    which = np.array([numbers.setdefault(image.tobytes(), len(numbers)) for image in images])
+    digests = (hashlib.blake2b(image.tobytes()).digest() for image in images)
+    which = np.array([numbers.setdefault(digest, len(numbers)) for digest in digests])
     data = ImageDataset(images[np.unique(which, return_index=True)[1]])
     layers = [layer for layer in (_SPACES[space].layer, _SPACES[space].logits) if layer]
     cuda = device.type == "cuda"

@@ -7,8 +7,10 @@ process of its own: below zero the signal that ended it. It computes nothing its
 that a forked process is as good as a new one.
 """
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,17 +18,30 @@ from pathlib import Path
 
 from nfbench.errors import UserError
 
+ROOT = Path(__file__).resolve().parents[3]
+
 
 class Forks:
     """Runs pytest in one process after the other, as a context manager."""
 
     def __enter__(self) -> "Forks":
         command = [sys.executable, "-m", "nfbench.measure.speed.forks"]
-        self._server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        self._server = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": paths},
+        )
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._server.stdin.close()
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is not None:
+            self._server.terminate()
+        with contextlib.suppress(BrokenPipeError):  # the end of its input ends it
+            self._server.stdin.close()
+        self._server.stdout.close()
         self._server.wait()
 
     def __call__(self, arguments: Sequence[str], output: Path) -> int:
@@ -39,24 +54,35 @@ class Forks:
             print(json.dumps([list(arguments), str(output)]), file=self._server.stdin, flush=True)
             return int(self._server.stdout.readline())
         except (BrokenPipeError, ValueError):
-            raise UserError("the process that starts timings has ended; the log has its output.") from None
+            raise UserError("the process that starts timings has ended; its last words are above.") from None
 
 
 def serve() -> None:
-    """Fork a process for every line that is read."""
+    """Fork a process for every line that is read; SIGTERM ends it and the process that runs."""
     import pytest
     import torch.utils.flop_counter  # noqa: F401
 
+    child = 0
+
+    def stop(*_: object) -> None:
+        if child:
+            os.kill(child, signal.SIGKILL)
+        os._exit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, stop)
     for line in sys.stdin:
         arguments, output = json.loads(line)
         child = os.fork()
         if child == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             written = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.dup2(written, 1)
             os.dup2(written, 2)
             sys.exit(pytest.main(arguments))
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        child = 0
+        print(status, flush=True)
 
 
 if __name__ == "__main__":

@@ -121,8 +121,8 @@ class PeakMemory:
     """Measures the most memory held since its last start, beyond what was held when it was made.
 
     On a GPU it is the memory of torch's allocator: weights, caches and activations. On a CPU it is the
-    resident memory of the process, in which freed memory may linger, so that small differences mean nothing.
-    Linux alone gives the latter.
+    resident memory of the process, pages of files left out, in which freed memory may linger, so that small
+    differences mean nothing. Linux alone gives the latter.
     """
 
     def __init__(self, device: torch.device | str):
@@ -133,7 +133,7 @@ class PeakMemory:
     def _held_now(self) -> int:
         if self.device.type == "cuda":
             return torch.cuda.memory_allocated(self.device)
-        return psutil.Process().memory_info().rss
+        return resident(STATUS.read_text(), "VmRSS")
 
     def start(self) -> None:
         """Forget the peak so far."""
@@ -149,22 +149,25 @@ class PeakMemory:
         if self.device.type == "cuda":
             held = torch.cuda.max_memory_allocated(self.device)
         else:
-            held = peak_resident(STATUS.read_text())
+            held = resident(STATUS.read_text(), "VmHWM")
         return max(0, held - self._resting)
 
 
 def _can_reset_peak() -> bool:
     try:
         CLEAR_REFS.write_text(RESET_PEAK)
-        return "VmHWM:" in STATUS.read_text()
+        return all(name in STATUS.read_text() for name in ("VmHWM:", "RssFile:"))
     except OSError:
         return False
 
 
-def peak_resident(status: str) -> int:
-    """Return the peak of resident memory in bytes, from the text of /proc/self/status, which psutil lacks."""
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return 1024 * int(line.split()[1])
+def resident(status: str, name: str) -> int:
+    """Return resident memory in bytes, from the text of /proc/self/status: VmRSS now, VmHWM at its peak.
+
+    Less the pages of files: code that a process runs for the first time is no memory that it takes.
+    """
+    sizes = {line.split()[0]: line.split()[1] for line in status.splitlines() if line.endswith("kB")}
+    return 1024 * (int(sizes[f"{name}:"]) - int(sizes["RssFile:"]))
 
 
 def available_bytes() -> int:

@@ -174,6 +174,7 @@ def test_processes_are_forked_one_after_the_other_and_one_that_is_killed_harms_n
             printed.append(output.read_text().partition("process ")[2].partition(".")[0])
         assert len({*printed, str(os.getpid())}) == 3
         os.kill(run._server.pid, signal.SIGKILL)
+        run._server.wait()
         with pytest.raises(UserError, match="has ended"):
             run([], output)
 

@@ -70,7 +70,8 @@ def test_the_rate_of_a_product_is_its_flops_by_its_time(monkeypatch: pytest.Monk
 
 
 def test_the_peak_of_resident_memory_is_in_bytes():
-    assert timer.peak_resident("Name:\tx\nVmHWM:\t   12 kB\nVmRSS:\t 1 kB") == 12 * 1024
+    status = "Name:\tx\nVmHWM:\t   12 kB\nVmRSS:\t 9 kB\nRssFile:\t 2 kB"
+    assert [timer.resident(status, name) for name in ("VmHWM", "VmRSS")] == [10 * 1024, 7 * 1024]
 
 
 def test_the_peak_of_memory_is_what_a_tensor_took_and_is_forgotten_at_the_start():
