@@ -17,7 +17,7 @@ from nfbench.sample.sample_set import Draw, batches, to_sample_set
 from nfbench.script import script
 from nfbench.train.checkpoint import read_meta
 
-BATCH_SIZE = 500
+BATCH_SIZE = 100
 SCORED = {"reconstruction": "reconstruction", "denoised": "denoised_reconstruction"}
 
 with script(snakemake.log[0], snakemake.threads) as report, torch.no_grad():

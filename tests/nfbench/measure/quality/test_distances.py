@@ -9,6 +9,7 @@ from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
 from nfbench.data.datasets import Splits
 from nfbench.errors import UserError
+from nfbench.measure.quality import distances
 from nfbench.measure.quality.distances import (
     Reference,
     Statistics,
@@ -192,7 +193,8 @@ def test_three_images_have_no_three_neighbours(features: np.ndarray):
         precision_recall(features, features)
 
 
-def test_precision_and_recall_agree_with_torch_fidelity(digits: Splits, classifier_path: Path):
+def test_precision_and_recall_agree_with_torch_fidelity(digits: Splits, classifier_path: Path, monkeypatch):
+    monkeypatch.setattr(distances, "ROWS", 70)
     first, second = digits.train.images[:200], digits.test.images[:200]
     theirs = calculate_metrics(
         input1=ImageDataset(first),
