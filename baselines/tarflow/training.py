@@ -91,7 +91,7 @@ def likelihood_loss(
     return loss
 
 
-def held_out_nll(flow: TarFlow, data: Dataset, batch_size: int = 500, seed: int = 0) -> Tensor:
+def held_out_nll(flow: TarFlow, data: Dataset, batch_size: int = 100, seed: int = 0) -> Tensor:
     """Return the NLL per image, (N,), in nats per dimension with 1/2 ln 2 pi, at the training noise.
 
     Image i's noise depends on the seed and i alone, so that every flow is given the same images.
@@ -105,7 +105,7 @@ def held_out_nll(flow: TarFlow, data: Dataset, batch_size: int = 500, seed: int 
     return _held_out(flow, data, batch_size, noisy, nll_nats_per_dim)
 
 
-def held_out_bits(flow: TarFlow, data: Dataset, batch_size: int = 500, seed: int = 0) -> Tensor:
+def held_out_bits(flow: TarFlow, data: Dataset, batch_size: int = 100, seed: int = 0) -> Tensor:
     """Return the bits per dimension of each clean image, (N,), uniformly dequantised.
 
     Image i's u depends on the seed and i alone. For a flow trained with Gaussian noise see `bits_limit`.

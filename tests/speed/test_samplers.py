@@ -34,6 +34,7 @@ from nfbench.measure.speed.timer import (
     agree,
     available_bytes,
     is_out_of_memory,
+    keep_freed_memory,
     matmul_flops_per_second,
     n_calls,
     timed,
@@ -84,6 +85,7 @@ class Subject:
             torch.set_num_threads(request["threads"])
         self.device, self.precision, self.images = resolve_device(request["device"]), precision, images
         self.is_trained = bool(request["model"])
+        keep_freed_memory()
         use_arithmetic(precision)
         load_modules(request)
         self.memory = PeakMemory(self.device)

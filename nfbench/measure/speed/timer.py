@@ -1,5 +1,6 @@
 """Timing of calls: synchronised and warm, with the memory they take."""
 
+import ctypes
 import statistics
 import time
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from typing import Any
 import psutil
 import torch
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # see mallopt(3)
+MOST_KEPT = 2**30  # bytes
 MOST_CALLS = 1000
 AGREE = 0.05  # relative difference up to which two times are the same
 MATMUL_SIDE = {"cuda": 8192, "cpu": 1024}  # of the square matrices whose product shows what a device can do
@@ -23,6 +26,17 @@ CGROUPS = (
         Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
     ),
 )
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep freed memory rather than give it back, where it is glibc.
+
+    By default some processes give back what a call has freed and take it anew at the next, thousands of page
+    faults each time, and some do not: which, no setting of a sampler decides.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda parameter, value: 0)
+    for parameter in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
+        mallopt(parameter, MOST_KEPT)
 
 
 def synchronise(device: torch.device | str) -> None:

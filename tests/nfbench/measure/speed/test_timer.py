@@ -1,5 +1,8 @@
 """Warm-up, number of calls and memory, on a clock of our own."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -67,6 +70,24 @@ def test_the_rate_of_a_product_is_its_flops_by_its_time(monkeypatch: pytest.Monk
     monkeypatch.setattr(timer, "MATMUL_SIDE", {"cpu": 10})
     monkeypatch.setattr(timer, "warm_up", lambda *_, **__: WarmUp(4.0, 1, stable=True))
     assert timer.matmul_flops_per_second(torch.device("cpu"), "bf16", 1) == 2 * 10**3 / 4
+
+
+FAULTS = """
+import resource, torch
+from nfbench.measure.speed.timer import keep_freed_memory
+keep_freed_memory()
+def fill():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2**26, dtype=torch.uint8)  # 64 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(fill(), fill())
+"""
+
+
+def test_freed_memory_is_taken_again_without_page_faults():
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    first, again = map(int, done.stdout.split())
+    assert again < first / 2
 
 
 def test_the_peak_of_resident_memory_is_in_bytes():
