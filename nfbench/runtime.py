@@ -17,7 +17,7 @@ COMPILE_WORDS = ("auto", "never")
 # Compiling takes up to about a minute. A training's step takes some ten milliseconds or more on a GPU, of
 # which fused kernels save a part: below this many steps less is saved than spent.
 TRAINING_STEPS_THAT_PAY = 5000
-SHORT_SEQUENCE = 64  # tokens
+SHORT_SEQUENCE, MANY_SEQUENCES = 64, 32  # tokens; images times heads
 MOST_SHAPES = 64  # batch sizes and precisions that a function is compiled for; torch stops at 8
 
 
@@ -148,15 +148,17 @@ def no_attention_plans() -> Iterator[None]:
 def attend(q: Tensor, k: Tensor, v: Tensor, *, is_causal: bool = False, scale: float | None = None) -> Tensor:
     """Return F.scaled_dot_product_attention of (B, heads, T, head_dim), up to rounding.
 
-    On a CPU the fused kernel, made for long sequences, takes half as long again as plain products on short
-    ones, its gradient included.
+    On a CPU with several cores the fused kernel, made for long sequences, takes half as long again as plain
+    products on many short ones, its gradient included.
     """
-    if q.device.type != "cpu" or q.shape[2] > SHORT_SEQUENCE or is_mixed(q.device):
+    batch, heads, tokens, _ = q.shape
+    is_many = batch * heads >= MANY_SEQUENCES and tokens <= SHORT_SEQUENCE
+    if q.device.type != "cpu" or not is_many or is_mixed(q.device):
         return F.scaled_dot_product_attention(q, k, v, is_causal=is_causal, scale=scale)
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     mask = q.new_zeros(1)
     if is_causal:
-        mask = q.new_full((q.shape[2], k.shape[2]), -torch.inf).triu(1)
+        mask = q.new_full((tokens, k.shape[2]), -torch.inf).triu(1)
     flat_q, flat_k, flat_v = (x.flatten(0, 1) for x in (q, k, v))
     weights = torch.baddbmm(mask, flat_q, flat_k.mT, alpha=scale).softmax(dim=-1)
     return torch.bmm(weights, flat_v).view(q.shape)
