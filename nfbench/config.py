@@ -74,7 +74,7 @@ class TrainingConfig(Section):
     weight_decay: NonNegative = Field(1e-4, description="Decoupled weight decay of both.")
     warmup_steps: Natural = Field(100, description="Steps of linear warm-up.")
     decay: Literal["cosine", "linear"] = Field(
-        "cosine", description="How the learning rates fall after it; cosine: as published."
+        "cosine", description="How learning rates fall after the warm-up; cosine: as published."
     )
     final_learning_rate_fraction: Share = Field(0.01, description="Last learning rate over the peak.")
     gradient_clip: Positive | None = Field(1.0, description="Largest gradient norm; null for no clipping.")
@@ -178,7 +178,7 @@ class SamplingConfig(Section):
     """The sample sets."""
 
     n_samples: Annotated[Int, Field(ge=10)] = Field(description="Images of every sampler and seed.")
-    batch_size: Count = Field(250, description="Images drawn at a time; changes no image.")
+    batch_size: Count = Field(125, description="Images drawn at a time; changes no image.")
     guidance: NonNegative = Field(0.0, description="Scale of guidance, where a sampler gives none.")
 
 
@@ -210,7 +210,7 @@ class LikelihoodConfig(Section):
     """The flow's likelihood of test images."""
 
     bits_per_dim: bool = Field(
-        False, description="Whether to measure uniformly dequantised images too, which takes as long again."
+        False, description="Measure bits of uniformly dequantised images too; doubles the job's time."
     )
 
 

@@ -27,7 +27,7 @@ def where_time_went(records: Path, started: float, ended: float) -> str:
         rows.append((rule, len(ours), spent, f"{spent / total:.0%}", f"{most:.0f} s, {name}"))
     rows.sort(key=lambda row: -row[2])
     table = tabulate(rows, headers=("rule", "jobs", "seconds", "share", "longest"), floatfmt=".0f")
-    return f"{len(jobs)} jobs took {total:.0f} s in all, side by side {ended - started:.0f} s:\n{table}"
+    return f"{len(jobs)} jobs took {total:.0f} s together, the run {ended - started:.0f} s:\n{table}"
 
 
 def _jobs(records: Path, started: float) -> list[tuple[str, str, float]]:

@@ -64,7 +64,7 @@ def load_model(
 ) -> nn.Module:
     """Build a model from its stored architecture and give it its weights, in evaluation mode on the CPU.
 
-    The weights need no gradient, which saves the score of a flow a tenth of its time.
+    Its weights take no gradient: denoising, which needs that of the images alone, is then a tenth faster.
 
     `read_meta` gives what is known of its training; `step` is that of `load_checkpoint`.
 

@@ -15,7 +15,7 @@ from torch import Tensor
 class BatchedMuon(torch.optim.Muon):
     """Makes the updates of torch.optim.Muon (nesterov, its "original" learning rate), to rounding.
 
-    Its products are in bfloat16 on a GPU and in float32 on a CPU, of which many have no fast bfloat16.
+    On a CPU its products are in float32, torch's are in bfloat16.
 
     Options and state are torch's, so a state of either loads into the other.
     """
@@ -47,10 +47,15 @@ class BatchedMuon(torch.optim.Muon):
                 p.add_(update if wide else update.T, alpha=-rate)
 
 
+def product_dtype(x: Tensor) -> torch.dtype:
+    """Return what products are taken in: bfloat16 on a GPU; many CPUs have no fast one."""
+    return x.dtype if x.device.type == "cpu" else torch.bfloat16
+
+
 def orthogonalised(x: Tensor, group: dict[str, Any]) -> Tensor:
     """Move the singular values of matrices (N, rows, columns), rows <= columns, near 1."""
     a, b, c = group["ns_coefficients"]
-    x = x if x.device.type == "cpu" else x.bfloat16()
+    x = x.to(product_dtype(x))
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=group["eps"])
     for _ in range(group["ns_steps"]):
         gram = x @ x.mT

@@ -53,7 +53,7 @@ def _adamw(parameters: list[nn.Parameter], config: TrainingConfig) -> Optimizer:
         lr=config.learning_rate,
         betas=(0.9, 0.95),
         weight_decay=config.weight_decay,
-        fused=not any(p.is_meta for p in parameters),  # one kernel in place of many
+        fused=not any(p.is_meta for p in parameters),  # one kernel in place of many; not on the meta device
     )
 
 

@@ -101,6 +101,7 @@ def test_checkpoint_round_trip_keeps_weights_architecture_and_facts(flow, tmp_pa
     save_flow(tmp_path / "flow.safetensors", flow, {"training": {"seconds": 1.5}})
     loaded, meta = load_flow(tmp_path / "flow.safetensors"), read_meta(tmp_path / "flow.safetensors")
     assert loaded.spec == flow.spec
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
     assert meta["training"] == {"seconds": 1.5}
     assert torch.equal(loaded.encode(x, y).z, flow.encode(x, y).z)
 

@@ -22,7 +22,7 @@ def test_every_job_of_the_run_counts_once_whatever_it_wrote(tmp_path):
     record(folder, "old", "report_page", "results/logs/report_page.log", 999.0, 5.0)
     (folder / "cut").write_text('{"rule": "tra')
     first, _, _, *lines = where_time_went(folder, 1000.0, 1095.0).splitlines()
-    assert first == "3 jobs took 100 s in all, side by side 95 s:"
+    assert first == "3 jobs took 100 s together, the run 95 s:"
     assert [line.split() for line in lines] == [
         ["train_flow", "1", "60", "60%", "60", "s,", "train_flow/flow/seed0"],
         ["draw_samples", "2", "40", "40%", "30", "s,", "draw_samples/c/seed0"],

@@ -95,7 +95,10 @@ def test_a_module_in_full_precision_is_sized_up_without_values():
 @pytest.mark.parametrize("scale", [None, 0.3])
 def test_attention_is_torch_s_with_its_gradient(tokens, is_causal, scale):
     rng = torch.Generator().manual_seed(0)
-    given = [torch.randn(16, 2, tokens, 4, generator=rng, dtype=torch.float64) for _ in range(3)]
+    given = [
+        torch.randn(runtime.MANY_SEQUENCES, 1, tokens, 4, generator=rng, dtype=torch.float64)
+        for _ in range(3)
+    ]
     found = []
     for function in (runtime.attend, F.scaled_dot_product_attention):
         q, k, v = (x.clone().requires_grad_(True) for x in given)

@@ -1,6 +1,7 @@
 """The real workflow on the tiny experiment."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -133,6 +134,12 @@ def test_pages_and_figures_are_there(finished):
     for page in (report / "report.html", finished / "results/report.html"):
         assert page.read_text().count("data:image/png;base64,") == len(images | charts)
     assert not list((finished / "results").rglob("*.resume.pt"))
+
+
+def test_a_run_ends_with_where_its_time_went(finished):
+    log = (finished / "snakemake.log").read_text()
+    assert re.search(r"^\d+ jobs took \d+ s together", log, re.MULTILINE)
+    assert re.search(r"^train_flow +1 ", log, re.MULTILINE)
 
 
 def test_a_second_run_does_nothing(finished):

@@ -16,7 +16,7 @@ rule train_classifier:
         weights="results/data/{dataset}/classifier.safetensors",
     log:
         "results/data/{dataset}/logs/train_classifier.log",
-    # All that measures quality waits for it, and some trainings do.
+    # Before all trainings where one's loss compares its features; else after them, before quality is measured.
     priority: 3 if any(compared_features(r) for e in EXPERIMENTS.values() for r in e.reverses.values()) else 1
     conda:
         "../../environment.yml"

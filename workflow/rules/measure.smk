@@ -56,7 +56,7 @@ rule measure_reconstruction:
         rows="results/{experiment}/measure/reconstruction/{model}/seed{seed}.csv",
     log:
         "results/{experiment}/logs/measure_reconstruction/{model}/seed{seed}.log",
-    priority: 1  # the longest of those that nothing waits for
+    priority: 1  # the longest measuring job, so it starts before the others
     conda:
         "../../environment.yml"
     resources:

@@ -252,8 +252,7 @@ def read_reference(path: str | Path) -> Reference:
         with np.load(path, allow_pickle=False) as file:
             features = file["features"]
             stats = Statistics(file["mu"], file["sigma"], len(features))
-            if "root" in file:
-                vars(stats)["root"] = file["root"]  # what the property would compute
+            vars(stats)["root"] = file["root"]  # fills the cached property
             names = ("space", "data_sha256", "weights_sha256")
             return Reference(stats, features, *(str(file[name]) for name in names))
     except FileNotFoundError:

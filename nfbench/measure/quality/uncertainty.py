@@ -45,9 +45,8 @@ class Halves:
 def halves(features: np.ndarray, reference: "Statistics", *, n_splits: int, seed: int = SEED) -> Halves:
     """Split a sample set at random into two disjoint halves, several times, and measure each half.
 
-    With R the symmetric root of the reference's covariance, tr (S_a S_b)^1/2 is the sum of the roots of the
-    eigenvalues of R S_a R: as torch-fidelity computes it but for rounding, and in half the time, since R is
-    shared by all halves and the matrix is symmetric. A split costs about a second at 1280 features.
+    Each distance is that of `frechet`, with the reference's root shared by all halves. A split takes some
+    half a second at 1280 features.
 
     Args:
         features: (n, dim); of an odd n each split leaves one image out.

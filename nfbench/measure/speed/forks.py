@@ -34,7 +34,8 @@ class Forks:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": paths},
+            # No threads before a fork: numpy would start some.
+            env=os.environ | {"PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"},
         )
         return self
 
@@ -56,7 +57,7 @@ class Forks:
             print(json.dumps([list(arguments), str(output)]), file=self._server.stdin, flush=True)
             return int(self._server.stdout.readline())
         except (BrokenPipeError, ValueError):
-            raise UserError("the process that starts timings has ended; its last words are above.") from None
+            raise UserError("the process that starts timings has ended; the terminal shows why.") from None
 
 
 def serve() -> None:

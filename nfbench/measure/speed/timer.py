@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import torch
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # see mallopt(3)
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # see mallopt(3)
 MOST_KEPT = 2**30  # bytes
 MOST_CALLS = 1000
 AGREE = 0.05  # relative difference up to which two times are the same
@@ -31,12 +31,12 @@ CGROUPS = (
 def keep_freed_memory() -> None:
     """Let the C library keep freed memory rather than give it back, where it is glibc.
 
-    By default some processes give back what a call has freed and take it anew at the next, thousands of page
-    faults each time, and some do not: which, no setting of a sampler decides.
+    By default it gives memory back after every call in some processes and keeps it in others, of the same
+    sampler; taking it anew costs thousands of page faults a call.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda parameter, value: 0)
-    for parameter in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
-        mallopt(parameter, MOST_KEPT)
+    mallopt(M_MMAP_MAX, 0)  # large blocks come from the heap too, which is kept
+    mallopt(M_TRIM_THRESHOLD, MOST_KEPT)
 
 
 def synchronise(device: torch.device | str) -> None:

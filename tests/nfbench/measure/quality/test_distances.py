@@ -232,6 +232,7 @@ def test_a_reference_comes_back_from_its_file(features: np.ndarray, reference_pa
     np.testing.assert_array_equal(read.features, features)
     np.testing.assert_array_equal(read.statistics.sigma, statistics(features).sigma)
     np.testing.assert_array_equal(read.statistics.mu, statistics(features).mu)
+    np.testing.assert_array_equal(vars(read.statistics)["root"], statistics(features).root)
     assert read.statistics.n == 400
     assert (read.space, read.data_sha256, read.weights_sha256) == ("effnet", "d" * 64, "e" * 64)
 

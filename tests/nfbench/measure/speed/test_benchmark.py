@@ -137,7 +137,12 @@ def test_a_file_that_is_no_result_is_named_in_the_error(tmp_path: Path, content:
 
 def ending(status: int, printed: str):
     """Return what runs a process that ends so."""
-    return lambda arguments, output: output.write_text(printed) and status
+
+    def run(arguments, output):
+        output.write_text(printed)
+        return status
+
+    return run
 
 
 def test_a_killed_process_leaves_its_cells_unmeasured():
