@@ -23,7 +23,8 @@ localrules:
 
 
 onsuccess:
-    print(where_time_went(Path(".snakemake/metadata"), STARTED, time.time()))
+    if times := where_time_went(Path(".snakemake/metadata"), STARTED, time.time()):
+        print(times)
 
 
 # Not in an included file: an include leaves the default target as it was.

@@ -111,7 +111,8 @@ class ModularOptions(StaticOptions):
 class OneStepOptions(NetworkOptions):
     """Options of a learned reverse."""
 
-    evaluations: Literal[1, 2] = Field(
+    # A number inside a value of --config comes as text.
+    evaluations: Annotated[Literal[1, 2], BeforeValidator(lambda n: {"1": 1, "2": 2}.get(str(n), n))] = Field(
         1, description="Evaluations of a guided image: 1 of a model trained with guidance, 2 of any."
     )
     compile: bool = Field(False, description="Send the layers through torch.compile.")

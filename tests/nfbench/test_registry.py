@@ -121,6 +121,10 @@ def test_a_bad_option_is_refused_in_one_sentence(name, options, words):
     assert "\n" not in str(caught.value)
 
 
+def test_a_number_that_comes_as_text_becomes_one():
+    assert check_options("biflow", {"evaluations": "2"}, denoise=False) == {"evaluations": 2}
+
+
 def test_good_options_come_back_as_given_without_defaults():
     given = {"tolerance": "tuned", "init": "zeros", "strength": 0.5}
     assert check_options("jacobi", given, denoise=True) == given

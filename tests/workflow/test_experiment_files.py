@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from nfbench.experiment import load_experiment
 from tests.workflow.runner import TINY, rules_to_run, snakemake
 
 
@@ -96,3 +97,11 @@ def test_a_timing_experiment_trains_and_draws_nothing(tmp_path):
     rules = rules_to_run(done.stdout + done.stderr)
     assert "measure_speed" in rules
     assert not {"train_flow", "train_reverse", "draw_samples", "measure_quality", "plot_images"} & rules
+
+
+def test_the_inverses_are_those_of_the_default_experiment_s_flow():
+    default, inverses = (
+        load_experiment(TINY.with_name(f"{name}.yaml")) for name in ("fashion14", "fashion14-inverses")
+    )
+    assert inverses.flows == default.flows
+    assert inverses.data == default.data

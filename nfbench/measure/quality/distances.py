@@ -25,6 +25,7 @@ from torch_fidelity.metric_kid import (
 
 from nfbench.errors import UserError
 from nfbench.files import atomic_path
+from nfbench.measure.quality.uncertainty import trace_of_root
 
 NOT_FINITE = "features are not finite; leave the value empty and set a flag"
 NEIGHBOURS = 3  # k of precision and recall
@@ -105,8 +106,7 @@ def frechet(a: Statistics, b: Statistics) -> float:
     """
     if a.dim != b.dim:
         raise ValueError(f"statistics of {a.dim} and {b.dim} features are not of one space")
-    eigenvalues = np.linalg.eigvalsh(b.root @ a.sigma @ b.root)
-    common = np.sqrt(eigenvalues.clip(min=0)).sum()  # rounding makes zeros of a deficient rank negative
+    common = trace_of_root(b.root @ a.sigma @ b.root)
     difference = a.mu - b.mu
     return float(difference @ difference + np.trace(a.sigma) + np.trace(b.sigma) - 2 * common)
 

@@ -110,9 +110,14 @@ def _frechet(centred: np.ndarray, projected: np.ndarray, reference_trace: float)
     mean, spread = centred.mean(axis=0), projected - projected.mean(axis=0)
     # Both products have the same eigenvalues but for zeros; the smaller one is quicker.
     product = spread @ spread.T if len(spread) < spread.shape[1] else spread.T @ spread
-    eigenvalues = np.linalg.eigvalsh(product / (len(spread) - 1))
-    common = np.sqrt(eigenvalues.clip(min=0)).sum()  # rounding makes zeros of a deficient rank negative
+    common = trace_of_root(product / (len(spread) - 1))
     return float(mean @ mean + centred.var(axis=0, ddof=1).sum() + reference_trace - 2 * common)
+
+
+def trace_of_root(matrix: np.ndarray) -> float:
+    """Return the trace of the root of a symmetric matrix without negative eigenvalues, (dim, dim)."""
+    eigenvalues = np.linalg.eigvalsh(matrix)
+    return float(np.sqrt(eigenvalues.clip(min=0)).sum())  # rounding makes zeros of a deficient rank negative
 
 
 def frechet_standard_error(split: Halves) -> float:

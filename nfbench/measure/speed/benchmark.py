@@ -99,18 +99,23 @@ def measure(
     by_name = {subject["row"]["name"]: subject for subject in subjects}
     plan = orders(timed_once(list(by_name), speed["replicate"]), speed["repetitions"], speed["seed"])
     common = {"device": device, "threads": threads}
-    common |= {key: speed[key] for key in ("batch_sizes", "seconds", "min_calls")}
     rows: list[Row] = []
     for repetition, order in enumerate(plan):
         with Forks() as run:
             for name, metric in order:
-                subject = by_name[name]
-                request = common | dict(subject) | {"guidance": scales_of(subject["row"], speed["guidance"])}
-                request["precisions"] = precisions_of(subject["row"], speed["precisions"])
-                request["costs"] = metric == TIME and needs_costs(rows, name)
+                costs = metric == TIME and needs_costs(rows, name)
+                request = common | request_of(by_name[name], speed) | {"costs": costs}
                 report(f"repetition {repetition + 1}/{len(plan)}: {name}")
                 rows += rows_of((name, metric), repetition, request, run_process(request, run, report))
     return with_origin(rows)
+
+
+def request_of(subject: Mapping[str, Any], speed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a process is asked to time of a subject, see `measure`."""
+    row = subject["row"]
+    chosen = {key: speed[key] for key in ("batch_sizes", "seconds", "min_calls")}
+    chosen["guidance"] = scales_of(row, speed["guidance"])
+    return {**chosen, "precisions": precisions_of(row, speed["precisions"]), **subject}
 
 
 def needs_costs(rows: Sequence[Row], sampler: str) -> bool:
